@@ -2,7 +2,7 @@
 
 add_library(bev_options INTERFACE)
 target_include_directories(bev_options INTERFACE ${PROJECT_SOURCE_DIR})
-set(bev_cxx_options -Wall -Wextra -Wshadow -Werror -fno-math-errno -fno-trapping-math)
+set(bev_cxx_options -Wall -Wextra -Wshadow=local -Werror -fno-math-errno -fno-trapping-math)
 if(BEV_NATIVE)
   list(APPEND bev_cxx_options -march=native)
 endif()

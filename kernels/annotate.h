@@ -1,4 +1,5 @@
-// The one annotation that lets a function be compiled for both devices: by nvcc for the GPU and the host, by g++ for the host alone.
+// The one annotation that lets a function be compiled for both devices: by nvcc for the GPU and the host, by g++ for
+// the host alone.
 #pragma once
 
 #ifdef __CUDACC__

@@ -1,5 +1,6 @@
-// Launching a kernel that is written once for both devices. A kernel is a small struct of pointers and sizes with an operator() that
-// says what one element, one row or one column does; it has a member type `Element`, the floating-point type it computes in.
+// Launching a kernel that is written once for both devices. A kernel is a small struct of pointers and sizes with an
+// operator() that says what one element, one row or one column does; it has a member type `Element`, the floating-point
+// type it computes in.
 //
 //   for_elements(stream, n, kernel)          kernel(i) for i in 0..n-1
 //   for_rows(stream, rows, width, kernel)    kernel(team, row): a team shares a row of about `width` elements
@@ -7,9 +8,9 @@
 //       sums over rows, a column at a time: kernel.value(row, col) returns std::array<Element, Kernel::sums>, and
 //       kernel.finish(col, sums) receives their totals
 //
-// The order of every summation is fixed by the sizes alone: results do not depend on threads, and are the same in every run.
-// The CPU bodies are in launch_cpu.h. The CUDA bodies are in launch_cuda.cuh, instantiated in the .cu file beside the kernels' header
-// (a kernel missing there is a link error). float64 kernels exist on the CPU only.
+// The order of every summation is fixed by the sizes alone: results do not depend on threads, and are the same in every
+// run. The CPU bodies are in launch_cpu.h. The CUDA bodies are in launch_cuda.cuh, instantiated in the .cu file beside
+// the kernels' header (a kernel missing there is a link error). float64 kernels exist on the CPU only.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ void run_elements(const Stream& stream, int64_t n, const Kernel& kernel);
 template <class Kernel>
 void run_rows(const Stream& stream, int64_t rows, int64_t width, const Kernel& kernel);
 template <class Kernel>
-void run_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace, const Kernel& kernel);
+void run_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace,
+                 const Kernel& kernel);
 }  // namespace cuda
 
 #ifdef BEV_HAS_CUDA
@@ -40,11 +42,13 @@ template <class Kernel>
 inline constexpr bool runs_on_cuda = built_with_cuda && !std::is_same_v<typename Kernel::Element, double>;
 
 [[noreturn]] inline void refuse_launch() {
-  throw std::logic_error(built_with_cuda ? "a float64 kernel was launched on a CUDA device: float64 runs on the CPU only"
-                                         : "a kernel was launched on a CUDA device, but this program was built without CUDA");
+  throw std::logic_error(built_with_cuda
+                             ? "a float64 kernel was launched on a CUDA device: float64 runs on the CPU only"
+                             : "a kernel was launched on a CUDA device, but this program was built without CUDA");
 }
 
-/// Counts a launch on a dry stream; a kernel that states the bytes it moves (`double bytes(int64_t items) const`) adds them.
+/// Counts a launch on a dry stream; a kernel that states the bytes it moves (`double bytes(int64_t items) const`) adds
+/// them.
 template <class Kernel>
 void tally_launch(const Stream& stream, int64_t items, const Kernel& kernel) {
   if (!stream.tally) return;
@@ -83,7 +87,8 @@ int64_t columns_workspace(int64_t rows, int64_t cols) {
 }
 
 template <class Kernel>
-void for_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace, const Kernel& kernel) {
+void for_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace,
+                 const Kernel& kernel) {
   if (cols == 0) return;
   if (stream.kind == DeviceKind::cpu) return cpu::run_columns(rows, cols, workspace, kernel);
   if (stream.kind == DeviceKind::dry) return tally_launch(stream, rows * cols, kernel);

@@ -1,5 +1,5 @@
-// The CPU bodies of the three launches: OpenMP over elements, rows or column blocks, SIMD inside. Small work stays in the calling thread,
-// since waking a team costs more than a few thousand operations.
+// The CPU bodies of the three launches: OpenMP over elements, rows or column blocks, SIMD inside. Small work stays in
+// the calling thread, since waking a team costs more than a few thousand operations.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 
 namespace bev {
 
-/// Into how many chunks of rows a column sum is cut. A function of the sizes alone, so that sums are the same on every run.
+/// Into how many chunks of rows a column sum is cut. A function of the sizes alone, so that sums are the same on every
+/// run.
 inline int64_t column_chunks(int64_t rows, int64_t cols) {
   constexpr int64_t rows_at_least = 128, columns_wanted = 65536, chunks_at_most = 256;
   const int64_t wanted = std::max<int64_t>(1, columns_wanted / std::max<int64_t>(1, cols));

@@ -35,7 +35,8 @@ __global__ void rows_kernel(int64_t rows, Kernel kernel) {
 inline constexpr int column_lanes = 32, row_lanes = 8;
 
 template <class Kernel>
-__global__ void columns_kernel(int64_t rows, int64_t cols, int64_t chunks, typename Kernel::Element* workspace, Kernel kernel) {
+__global__ void columns_kernel(int64_t rows, int64_t cols, int64_t chunks, typename Kernel::Element* workspace,
+                               Kernel kernel) {
   using T = typename Kernel::Element;
   constexpr int sums = Kernel::sums;
   __shared__ T shared[sums][row_lanes][column_lanes];
@@ -60,7 +61,8 @@ __global__ void columns_kernel(int64_t rows, int64_t cols, int64_t chunks, typen
 }
 
 template <class Kernel>
-__global__ void columns_finish_kernel(int64_t cols, int64_t chunks, const typename Kernel::Element* workspace, Kernel kernel) {
+__global__ void columns_finish_kernel(int64_t cols, int64_t chunks, const typename Kernel::Element* workspace,
+                                      Kernel kernel) {
   using T = typename Kernel::Element;
   constexpr int sums = Kernel::sums;
   const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -99,21 +101,25 @@ void run_rows(const Stream& stream, int64_t rows, int64_t width, const Kernel& k
     const int64_t blocks = std::min((rows + threads / 32 - 1) / (threads / 32), blocks_at_most);
     rows_kernel<32, threads><<<static_cast<unsigned>(blocks), threads, 0, handle_of(stream)>>>(rows, kernel);
   } else if (width <= 64) {
-    rows_kernel<32, 32><<<static_cast<unsigned>(std::min(rows, blocks_at_most)), 32, 0, handle_of(stream)>>>(rows, kernel);
+    rows_kernel<32, 32>
+        <<<static_cast<unsigned>(std::min(rows, blocks_at_most)), 32, 0, handle_of(stream)>>>(rows, kernel);
   } else {
-    rows_kernel<threads, threads><<<static_cast<unsigned>(std::min(rows, blocks_at_most)), threads, 0, handle_of(stream)>>>(rows, kernel);
+    rows_kernel<threads, threads>
+        <<<static_cast<unsigned>(std::min(rows, blocks_at_most)), threads, 0, handle_of(stream)>>>(rows, kernel);
   }
   check_launch<Kernel>();
 }
 
 template <class Kernel>
-void run_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace, const Kernel& kernel) {
+void run_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kernel::Element* workspace,
+                 const Kernel& kernel) {
   constexpr int threads = 128;
   const int64_t chunks = column_chunks(rows, cols);
   const dim3 grid(static_cast<unsigned>((cols + column_lanes - 1) / column_lanes), static_cast<unsigned>(chunks));
   columns_kernel<<<grid, dim3(column_lanes, row_lanes), 0, handle_of(stream)>>>(rows, cols, chunks, workspace, kernel);
   check_launch<Kernel>();
-  columns_finish_kernel<<<static_cast<unsigned>((cols + threads - 1) / threads), threads, 0, handle_of(stream)>>>(cols, chunks, workspace, kernel);
+  columns_finish_kernel<<<static_cast<unsigned>((cols + threads - 1) / threads), threads, 0, handle_of(stream)>>>(
+      cols, chunks, workspace, kernel);
   check_launch<Kernel>();
 }
 

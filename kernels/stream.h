@@ -1,7 +1,9 @@
-// Where work happens. A Stream is a small value that is passed to every kernel launch and library call; it owns nothing.
+// Where work happens. A Stream is a small value that is passed to every kernel launch and library call; it owns
+// nothing.
 //   cpu   work is done at once, by the calling thread and its OpenMP team
 //   cuda  work is enqueued on `handle` (a cudaStream_t) of device `ordinal`, which the calling thread has made current
-//   dry   nothing is done: the step's allocations and the work it would do are recorded, which plans memory and counts operations
+//   dry   nothing is done: the step's allocations and the work it would do are recorded, which plans memory and counts
+//   operations
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A team is what computes one row: one thread with SIMD on the CPU, a warp or a block on the GPU. All members see the results of sum and
-// max. Where members read what others have written to memory, sync() must stand between.
+// A team is what computes one row: one thread with SIMD on the CPU, a warp or a block on the GPU. All members see the
+// results of sum and max. Where members read what others have written to memory, sync() must stand between.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ struct CpuTeam {
 };
 
 #ifdef __CUDACC__
-// `lanes` threads of a block, 32 (a warp) or a multiple of it (the whole block). Summation order: each lane its strided elements, then
-// a butterfly in the warp, then the warps in order.
+// `lanes` threads of a block, 32 (a warp) or a multiple of it (the whole block). Summation order: each lane its strided
+// elements, then a butterfly in the warp, then the warps in order.
 template <int lanes>
 struct CudaTeam {
   __device__ int lane() const { return threadIdx.x % lanes; }

@@ -1,5 +1,5 @@
-// The one exception type of the program. Its kind decides the exit status, so that a scheduler knows what is worth retrying.
-// A message is one line: what was wrong, where, and what was expected.
+// The one exception type of the program. Its kind decides the exit status, so that a scheduler knows what is worth
+// retrying. A message is one line: what was wrong, where, and what was expected.
 #pragma once
 
 #include <fmt/core.h>
@@ -11,12 +11,12 @@
 namespace bev {
 
 enum class ErrorKind : int {
-  runtime = 1,        // a library call failed, a disk is full, memory ran out
-  usage = 2,          // command line or configuration
-  data = 3,           // a data set or checkpoint is damaged, or does not fit the model
-  diverged = 4,       // loss or gradient is not finite
-  hang = 5,           // a replica did not arrive at a collective in time
-  disagreement = 6,   // replicas no longer hold the same weights
+  runtime = 1,       // a library call failed, a disk is full, memory ran out
+  usage = 2,         // command line or configuration
+  data = 3,          // a data set or checkpoint is damaged, or does not fit the model
+  diverged = 4,      // loss or gradient is not finite
+  hang = 5,          // a replica did not arrive at a collective in time
+  disagreement = 6,  // replicas no longer hold the same weights
 };
 
 class Error : public std::runtime_error {

@@ -2,8 +2,9 @@
 //
 // All matrices are row-major. One call computes, for every b in 0..batch-1,
 //     C_b = alpha * op(A_b) op(B_b) + beta * C_b (+ bias)
-// with op(A_b) [m, k], op(B_b) [k, n], C_b [m, n]; `lda`, `ldb`, `ldc` are the distances, in elements, between stored rows, and
-// `stride_*` between batch members (0: the same matrix for every member). A bias has n elements and is added to every row.
+// with op(A_b) [m, k], op(B_b) [k, n], C_b [m, n]; `lda`, `ldb`, `ldc` are the distances, in elements, between stored
+// rows, and `stride_*` between batch members (0: the same matrix for every member). A bias has n elements and is added
+// to every row.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,20 @@ inline MatmulShape linear_shape(int64_t rows, int64_t out, int64_t in) {
   return {.m = rows, .n = out, .k = in, .transpose_b = true, .lda = in, .ldb = in, .ldc = out};
 }
 
-enum class Precision : uint8_t { fp32, tf32, bf16 };  // of float products on the GPU; the CPU computes float products in fp32
+enum class Precision : uint8_t {
+  fp32,
+  tf32,
+  bf16
+};  // of float products on the GPU; the CPU computes float products in fp32
 
-/// Does products for one replica. Not thread-safe: each replica owns one. Every call is asynchronous on `stream` (on the CPU: done on
-/// return). Throws Error naming the shape if the library refuses it.
+/// Does products for one replica. Not thread-safe: each replica owns one. Every call is asynchronous on `stream` (on
+/// the CPU: done on return). Throws Error naming the shape if the library refuses it.
 class MatmulEngine {
  public:
   virtual ~MatmulEngine() = default;
 
-  /// `type` is that of A, B, C and bias: f32 everywhere, f64 on the CPU. `beta` is 0 (C is not read) or 1. `bias` may be null.
+  /// `type` is that of A, B, C and bias: f32 everywhere, f64 on the CPU. `beta` is 0 (C is not read) or 1. `bias` may
+  /// be null.
   virtual void run(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
                    double alpha, double beta, const void* bias) = 0;
 };
@@ -47,8 +53,9 @@ std::unique_ptr<MatmulEngine> make_plain_matmul();
 /// oneDNN on the CPU, for float; double goes to the plain loops (blocked, and parallel over rows).
 std::unique_ptr<MatmulEngine> make_cpu_matmul();
 
-/// cuBLASLt on the current CUDA device. The algorithm for each shape is found by timing what the heuristics offer, once, and cached in
-/// `cache_file` (empty: not kept). Allocates its workspace here, nothing later.
-std::unique_ptr<MatmulEngine> make_cuda_matmul(const Stream& stream, Precision precision, const std::string& cache_file);
+/// cuBLASLt on the current CUDA device. The algorithm for each shape is found by timing what the heuristics offer,
+/// once, and cached in `cache_file` (empty: not kept). Allocates its workspace here, nothing later.
+std::unique_ptr<MatmulEngine> make_cuda_matmul(const Stream& stream, Precision precision,
+                                               const std::string& cache_file);
 
 }  // namespace bev

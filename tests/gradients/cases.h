@@ -1,0 +1,22 @@
+// All gradient cases, one function per file of this folder. To add an op or layer: write `std::vector<GradientCase>
+// NAME_cases()` in a file here, declare it below and add it to all_cases().
+#pragma once
+
+#include <vector>
+
+#include "tests/support/gradient_check.h"
+
+namespace bev::test {
+
+std::vector<GradientCase> linear_cases();
+std::vector<GradientCase> layer_norm_cases();
+
+inline std::vector<GradientCase> all_cases() {
+  std::vector<GradientCase> all;
+  for (auto* cases : {linear_cases, layer_norm_cases}) {
+    for (GradientCase& test : cases()) all.push_back(std::move(test));
+  }
+  return all;
+}
+
+}  // namespace bev::test

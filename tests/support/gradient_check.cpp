@@ -1,0 +1,130 @@
+#include "tests/support/gradient_check.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/support/cpu_context.h"
+
+namespace bev::test {
+
+namespace {
+
+/// A smooth function of position without symmetries: enough to fill tensors with distinct numbers of both signs.
+double filling(int64_t tensor, int64_t element) {
+  return std::sin(1.7 * static_cast<double>(tensor + 1) + 2.3 * static_cast<double>(element));
+}
+
+class Check {
+ public:
+  explicit Check(const GradientCase& test) : test_(test) {
+    test.declare(store_);
+    std::vector<Parameter*> order;
+    for (const auto& parameter : store_.all()) {
+      if (parameter->trainable) order.push_back(parameter.get());
+    }
+    store_.allocate(*cpu_.context.arena, DType::f64, order);
+    int64_t index = 100;
+    for (const auto& parameter : store_.all()) {
+      const bool around_one = parameter->shape.rank() == 1 && parameter->name.ends_with("weight");
+      const double center = parameter->is_buffer ? parameter->init.value : around_one ? 1 : 0;
+      fill(parameter->value, index++, center, parameter->is_buffer || around_one ? 0.25 : 0.7);
+    }
+    for (size_t i = 0; i < test.inputs.size(); ++i) {
+      const Tensor value = cpu_.context.empty(test.inputs[i]);
+      fill(value, static_cast<int64_t>(i), 0, 1);
+      inputs_.push_back(cpu_.context.tape.output(value));
+    }
+    for (const auto& parameter : store_.all()) {
+      if (parameter->is_buffer)
+        buffers_.emplace_back(parameter->value.data<double>(), parameter->value.data<double>() + parameter->size());
+    }
+  }
+
+  GradientResult run(int64_t elements) {
+    cpu_.context.tape.begin(store_, false);
+    const Variable y = forward();
+    std::vector<double> weights(static_cast<size_t>(y.size()));
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = filling(50, static_cast<int64_t>(i));
+    cpu_.context.tape.backward(
+        y, [&](const Tensor& d_y, bool) { std::copy(weights.begin(), weights.end(), d_y.data<double>()); });
+
+    cpu_.context.tape.set_recording(false);
+    GradientResult result;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      compare(fmt::format("input {}", i), inputs_[i].value(), inputs_[i].gradient()->gradient, weights, elements,
+              result);
+    }
+    for (const auto& parameter : store_.all()) {
+      if (!parameter->trainable) continue;
+      if (!parameter->gradient_written || parameter->pending_uses != 0) {
+        return {1, parameter->name + ": its gradient was not completed"};
+      }
+      compare(parameter->name, parameter->value, parameter->gradient, weights, elements, result);
+    }
+    return result;
+  }
+
+ private:
+  static void fill(const Tensor& tensor, int64_t index, double center, double width) {
+    double* data = tensor.data<double>();
+    for (int64_t i = 0; i < tensor.size(); ++i) data[i] = center + width * filling(index, i);
+  }
+
+  Variable forward() {
+    size_t next = 0;
+    for (const auto& parameter :
+         store_.all()) {  // a forward pass may move running statistics: each starts from the same
+      if (parameter->is_buffer)
+        std::copy(buffers_[next].begin(), buffers_[next].end(), parameter->value.data<double>()), ++next;
+    }
+    cpu_.context.restart_random_places();
+    return test_.forward(cpu_.context, store_, inputs_);
+  }
+
+  double loss(const std::vector<double>& weights) {
+    const Variable y = forward();
+    double sum = 0;
+    for (size_t i = 0; i < weights.size(); ++i) sum += weights[i] * y.value().data<double>()[i];
+    return sum;
+  }
+
+  void compare(const std::string& name, const Tensor& value, const Tensor& gradient, const std::vector<double>& weights,
+               int64_t elements, GradientResult& result) {
+    if (!gradient.defined()) {
+      result = {1, name + ": has no gradient"};
+      return;
+    }
+    double largest = 0;
+    for (int64_t i = 0; i < gradient.size(); ++i) largest = std::max(largest, std::abs(gradient.data<double>()[i]));
+    const int64_t stride = std::max<int64_t>(1, value.size() / elements);
+    for (int64_t i = 0; i < value.size(); i += stride) {
+      double& element = value.data<double>()[i];
+      const double kept = element;
+      const auto loss_at = [&](double shift) {
+        element = kept + shift * test_.step;
+        return loss(weights);
+      };
+      // The four-point rule: its truncation error is of fourth order, so that the step can be large enough for rounding
+      // not to matter.
+      const double difference = (8 * (loss_at(1) - loss_at(-1)) - (loss_at(2) - loss_at(-2))) / (12 * test_.step);
+      element = kept;
+      const double error =
+          std::abs(gradient.data<double>()[i] - difference) / std::max({std::abs(difference), 1e-3 * largest, 1e-6});
+      if (!(error <= result.worst_error)) result = {error, fmt::format("{} [{}]", name, i)};
+    }
+  }
+
+  const GradientCase& test_;
+  CpuContext cpu_;
+  ParameterStore store_;
+  std::vector<Variable> inputs_;
+  std::vector<std::vector<double>> buffers_;
+};
+
+}  // namespace
+
+GradientResult check_gradients(const GradientCase& test, int64_t elements_a_tensor) {
+  return Check(test).run(elements_a_tensor);
+}
+
+}  // namespace bev::test

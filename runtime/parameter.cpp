@@ -25,6 +25,7 @@ Tensor lay_out(Arena& arena, DType dtype, const std::vector<Parameter*>& paramet
     parameter->*member = span.part(offset, parameter->shape);
     parameter->offset = offset;
     offset += padded_size(*parameter);
+    for (const auto& slice : parameter->slices) (*slice).*member = (parameter->*member).part(slice->offset, slice->shape);
   }
   return span;
 }
@@ -52,16 +53,29 @@ Parameter& ParameterStore::declare_buffer(const std::string& name, const Shape& 
   return buffer;
 }
 
+Parameter& ParameterStore::slice(Parameter& whole, int64_t first, int64_t count) {
+  auto part = std::make_unique<Parameter>();
+  part->name = fmt::format("{}[{}:{}]", whole.name, first, first + count);
+  part->shape = Shape{count};
+  for (int i = 1; i < whole.shape.rank(); ++i) part->shape.append(whole.shape[i]);
+  part->offset = first * part->size() / count;  // within the whole
+  part->trainable = whole.trainable;
+  part->whole = &whole;
+  return *whole.slices.emplace_back(std::move(part));
+}
+
 Parameter* ParameterStore::find(std::string_view name) {
   const auto it = by_name_.find(std::string(name));
   return it == by_name_.end() ? nullptr : it->second;
 }
 
-void ParameterStore::allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order) {
+void ParameterStore::allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order,
+                              const std::function<void(void*, size_t)>& zero) {
   trained_ = order;
   std::vector<Parameter*> others;
   for (const auto& parameter : all_) {
     parameter->trainable = std::find(order.begin(), order.end(), parameter.get()) != order.end();
+    for (const auto& slice : parameter->slices) slice->trainable = parameter->trainable;
     if (!parameter->trainable) others.push_back(parameter.get());
   }
   arena.set_label("weights");
@@ -69,6 +83,9 @@ void ParameterStore::allocate(Arena& arena, DType dtype, const std::vector<Param
   other_values_ = lay_out(arena, dtype, others, &Parameter::value);
   arena.set_label("gradients");
   trained_gradients_ = lay_out(arena, dtype, trained_, &Parameter::gradient);
+  for (const Tensor& span : {trained_values_, other_values_, trained_gradients_}) {
+    if (span.defined()) zero(span.raw(), span.bytes());
+  }
 }
 
 }  // namespace bev

@@ -42,7 +42,9 @@ struct Parameter {
   bool trainable = true;   // false: frozen, or no path leads from it to the loss
   Tensor value, gradient;  // gradient undefined where there is none
   int64_t offset = -1;     // of its first element in the store's buffers
-  // Bookkeeping of the tape, see tape.h.
+  std::vector<std::unique_ptr<Parameter>> slices;  // rows that ops use as parameters of their own, see ParameterStore::slice
+  Parameter* whole = nullptr;                      // of a slice: what it is a slice of
+  // Bookkeeping of the tape, see tape.h. The pending uses of a parameter with slices are its unfinished slices.
   int pending_uses = 0;
   bool gradient_written = false;
 
@@ -62,16 +64,21 @@ class ParameterStore {
   /// Declares a buffer: part of checkpoints and of replica agreement, without a gradient.
   Parameter& declare_buffer(const std::string& name, const Shape& shape, double value);
 
+  /// Rows `first` .. `first + count - 1` of a parameter as a parameter of its own, for packed weights such as attention's in_proj_weight:
+  /// the tape treats slices apart, files and the optimiser know only the whole. Rows that no op uses keep a gradient of zero.
+  static Parameter& slice(Parameter& whole, int64_t first, int64_t count);
+
   Parameter* find(std::string_view name);
   /// All, in the order of declaration.
   const std::vector<std::unique_ptr<Parameter>>& all() const { return all_; }
   /// Those with a gradient, in the order of storage.
   const std::vector<Parameter*>& trained() const { return trained_; }
 
-  /// Gives storage to everything. `order` lists the parameters that get a gradient in the order in which backward
+  /// Gives storage to everything, gradients zeroed (`zero` writes that many zero bytes to device memory). `order` lists the parameters that get a gradient in the order in which backward
   /// finishes them (from a dry run); all others become not trainable and are stored behind them. Buffers of the arena
   /// are aligned per parameter to 256 bytes.
-  void allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order);
+  void allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order,
+                const std::function<void(void* memory, size_t bytes)>& zero);
 
   /// All values of `trained()`, and their gradients, each one span (gaps between parameters hold zeros).
   Tensor trained_values() const { return trained_values_; }

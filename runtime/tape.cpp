@@ -13,7 +13,8 @@ Variable Tape::output(Tensor value) const {
 }
 
 void Tape::use(Parameter& parameter) {
-  if (recording_ && parameter.trainable) ++parameter.pending_uses;
+  if (!recording_ || !parameter.trainable) return;
+  if (parameter.pending_uses++ == 0 && parameter.whole) ++parameter.whole->pending_uses;
 }
 
 void Tape::record(const char* op, const Variable& output, Backward backward) {
@@ -51,7 +52,11 @@ void Tape::add(Parameter& parameter, const Write& write) {
   parameter.gradient_written = true;
   if (--parameter.pending_uses < 0)
     fail(ErrorKind::runtime, "the gradient of {} was written more often than announced", parameter.name);
-  if (parameter.pending_uses == 0 && gradient_ready_) gradient_ready_(parameter);
+  if (parameter.pending_uses > 0) return;
+  Parameter& whole = parameter.whole ? *parameter.whole : parameter;
+  if (parameter.whole && --whole.pending_uses > 0) return;
+  whole.gradient_written = true;
+  if (gradient_ready_) gradient_ready_(whole);
 }
 
 std::vector<Variable> Tape::parts(const Variable& x, int64_t count) {
@@ -76,9 +81,13 @@ std::vector<Variable> Tape::parts(const Variable& x, int64_t count) {
 
 void Tape::begin(ParameterStore& store, bool accumulate_into_parameters) {
   clear();
+  const auto reset = [&](Parameter& parameter) {
+    parameter.pending_uses = 0;
+    if (!accumulate_into_parameters) parameter.gradient_written = false;
+  };
   for (const auto& parameter : store.all()) {
-    parameter->pending_uses = 0;
-    if (!accumulate_into_parameters) parameter->gradient_written = false;
+    reset(*parameter);
+    for (const auto& slice : parameter->slices) reset(*slice);
   }
 }
 

@@ -9,7 +9,7 @@
 #include "runtime/arena.h"
 #include "runtime/convolution.h"
 #include "runtime/matmul.h"
-#include "runtime/step_state.h"
+#include "kernels/step_state.h"
 #include "runtime/tape.h"
 
 namespace bev {

@@ -1,0 +1,142 @@
+// Multi-head attention where both queries and keys are few (a handful of trajectory tokens over a handful of memory
+// tokens): scores, mask, softmax, dropout and the weighted sum in one kernel, one head of one sample at a time (Vaswani
+// et al. 2017, eq. 1).
+//     P = softmax(q k^T scale + mask),   o = dropout(P) v
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/annotate.h"
+#include "kernels/dropout.h"
+
+namespace bev {
+
+/// Which keys a query may see. With `observed` = To > 0, query t sees keys 0, To + 1 and 1 .. min(t + 1, To), which is
+/// what the policy's causal mask leaves of the memory; with 0, all.
+struct CausalMask {
+  int64_t observed = 0;
+  BEV_HD bool sees(int64_t t, int64_t j) const {
+    return observed == 0 || j == 0 || j == observed + 1 || j <= (t + 1 < observed ? t + 1 : observed);
+  }
+};
+
+/// Where the rows of one operand are: element i of head `head`, token `t`, sample `b` is data[b * sample + t * token +
+/// head * width + i].
+template <class T>
+struct HeadRows {
+  T* data;
+  int64_t sample, token;
+  BEV_HD T* at(int64_t b, int64_t t, int64_t head, int64_t width) const {
+    return data + b * sample + t * token + head * width;
+  }
+};
+
+template <class T>
+struct FewKeyShape {
+  int64_t heads, width, queries, keys;
+  T scale;
+  CausalMask causal;
+  DropoutMask<T> dropout;
+};
+
+/// One row of the launch: (sample, head, query).
+template <class T>
+struct FewKeyForward {
+  using Element = T;
+  HeadRows<const T> q, k, v;
+  HeadRows<T> o;
+  T *probabilities, *dropped;  // [samples, heads, queries, keys]; the same memory where nothing is dropped
+  FewKeyShape<T> shape;
+
+  template <class Team>
+  BEV_HD void operator()(Team team, int64_t row) const {
+    const int64_t t = row % shape.queries, head = row / shape.queries % shape.heads,
+                  b = row / (shape.queries * shape.heads);
+    const int64_t width = shape.width, keys = shape.keys;
+    const T* query = q.at(b, t, head, width);
+    T *p = probabilities + row * keys, *d = dropped + row * keys;
+    for (int64_t j = 0; j < keys; ++j) {
+      const T* key = k.at(b, j, head, width);
+      const T score = team.template sum<T>(width, [&](int64_t i) { return query[i] * key[i]; }) * shape.scale;
+      if (team.leader()) p[j] = shape.causal.sees(t, j) ? score : -std::numeric_limits<T>::infinity();
+    }
+    team.sync();
+    const T largest = team.template max<T>(keys, [&](int64_t j) { return p[j]; });
+    const T total = team.template sum<T>(keys, [&](int64_t j) { return std::exp(p[j] - largest); });
+    team.sync();
+    const int64_t first = (head * shape.queries + t) * ((keys + 3) / 4 * 4);  // of the row's dropout elements
+    team.each(keys, [&](int64_t j) {
+      p[j] = std::exp(p[j] - largest) / total;
+      if (shape.dropout.active()) d[j] = p[j] * shape.dropout.factor(b, first + j);
+    });
+    team.sync();
+    T* out = o.at(b, t, head, width);
+    team.each(width, [&](int64_t i) {
+      T sum = 0;
+      for (int64_t j = 0; j < keys; ++j) sum += d[j] * v.at(b, j, head, width)[i];
+      out[i] = sum;
+    });
+  }
+};
+
+/// One row of the launch: (sample, head), so that the gradients of keys and values are sums inside one team.
+template <class T>
+struct FewKeyBackward {
+  using Element = T;
+  HeadRows<const T> d_o, q, k, v;
+  HeadRows<T> d_q, d_k, d_v;
+  const T *probabilities, *dropped;
+  T* d_scores;  // workspace [samples, heads, queries, keys]
+  bool accumulate_q, accumulate_k, accumulate_v;
+  FewKeyShape<T> shape;
+
+  template <class Team>
+  BEV_HD void operator()(Team team, int64_t row) const {
+    const int64_t head = row % shape.heads, b = row / shape.heads;
+    const int64_t width = shape.width, keys = shape.keys, queries = shape.queries;
+    const T *p = probabilities + row * queries * keys, *dropped_p = dropped + row * queries * keys;
+    T* d = d_scores + row * queries * keys;
+    for (int64_t t = 0; t < queries; ++t) {
+      const T* d_out = d_o.at(b, t, head, width);
+      for (int64_t j = 0; j < keys; ++j) {
+        const T* value = v.at(b, j, head, width);
+        const T sum = team.template sum<T>(width, [&](int64_t i) { return d_out[i] * value[i]; });
+        if (team.leader()) d[t * keys + j] = sum;
+      }
+    }
+    team.sync();
+    for (int64_t t = 0; t < queries; ++t) {
+      const int64_t first = (head * queries + t) * ((keys + 3) / 4 * 4);
+      const auto d_p = [&](int64_t j) {
+        return shape.dropout.active() ? d[t * keys + j] * shape.dropout.factor(b, first + j) : d[t * keys + j];
+      };
+      const T dot = team.template sum<T>(keys, [&](int64_t j) { return p[t * keys + j] * d_p(j); });
+      team.each(keys, [&](int64_t j) { d[t * keys + j] = p[t * keys + j] * (d_p(j) - dot) * shape.scale; });
+    }
+    team.sync();
+    for (int64_t t = 0; t < queries; ++t) {
+      T* out = d_q.at(b, t, head, width);
+      team.each(width, [&](int64_t i) {
+        T sum = accumulate_q ? out[i] : T(0);
+        for (int64_t j = 0; j < keys; ++j) sum += d[t * keys + j] * k.at(b, j, head, width)[i];
+        out[i] = sum;
+      });
+    }
+    for (int64_t j = 0; j < keys; ++j) {
+      T *out_k = d_k.at(b, j, head, width), *out_v = d_v.at(b, j, head, width);
+      team.each(width, [&](int64_t i) {
+        T sum_k = accumulate_k ? out_k[i] : T(0), sum_v = accumulate_v ? out_v[i] : T(0);
+        for (int64_t t = 0; t < queries; ++t) {
+          sum_k += d[t * keys + j] * q.at(b, t, head, width)[i];
+          sum_v += dropped_p[t * keys + j] * d_o.at(b, t, head, width)[i];
+        }
+        out_k[i] = sum_k;
+        out_v[i] = sum_v;
+      });
+    }
+  }
+};
+
+}  // namespace bev

@@ -1,5 +1,13 @@
 # What all targets share: include root, warnings, instruction set, sanitizers. And the two kinds of target: a room and a test program.
 
+# Where ccache is installed a second build of the same sources (another preset, another clone) takes seconds.
+find_program(BEV_CCACHE ccache)
+if(BEV_CCACHE)
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${BEV_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${launcher})
+endif()
+
 add_library(bev_options INTERFACE)
 target_include_directories(bev_options INTERFACE ${PROJECT_SOURCE_DIR})
 set(bev_cxx_options -Wall -Wextra -Wshadow=local -Werror -fno-math-errno -fno-trapping-math)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, by name, the Debian or Ubuntu packages that building and testing need. Does nothing where all are present.
 set -euo pipefail
-packages=(g++ cmake ninja-build pkg-config git python3 libdnnl-dev libyaml-cpp-dev libcxxopts-dev doctest-dev
+packages=(g++ cmake ninja-build ccache pkg-config git python3 libdnnl-dev libyaml-cpp-dev libcxxopts-dev doctest-dev
           nlohmann-json3-dev libfmt-dev libpng-dev zlib1g-dev)
 missing=()
 for package in "${packages[@]}"; do

@@ -20,9 +20,9 @@ struct DiffusionConfig {
 
 struct PolicyConfig {
   // Data: what a sample holds.
-  int64_t observed = 4;   // To: n_obs_steps
-  int64_t horizon = 6;    // H: future waypoints at 2 Hz
-  int64_t state_dim = 14;  // D
+  int64_t observed = 4;                      // To: n_obs_steps
+  int64_t horizon = 6;                       // H: future waypoints at 2 Hz
+  int64_t state_dim = 14;                    // D
   bool use_vl = true, use_reasoning = true;  // false: the branch is not in the model
   int64_t vl_tokens = 512, reasoning_tokens = 7;
   int64_t vlm_dim = 2560;     // width of both token sets
@@ -31,7 +31,7 @@ struct PolicyConfig {
   // BEV encoder.
   BevMode mode = BevMode::tokens;
   std::array<int64_t, 2> bev_input_size = {448, 448};  // of the raster, and of the grid that init_att speaks of
-  int64_t cells = 196;           // S of the data's tokens; in raster mode (Hb/32)(Wb/32)
+  int64_t cells = 196;                                 // S of the data's tokens; in raster mode (Hb/32)(Wb/32)
   int64_t base_channels = 64;    // of the backbone's first stage; the stem has half, the last stage 8 times as many
   bool sync_batch_norm = false;  // statistics over the images of all replicas
   bool freeze_backbone = false;
@@ -41,9 +41,9 @@ struct PolicyConfig {
   int64_t width = 1024;  // E: n_emb
   int64_t heads = 16, layers = 12, condition_layers = 6;
   double dropout_embedding = 0.1, dropout_attention = 0.1;  // p_drop_emb, p_drop_attn
-  bool causal = true;                // causal_attn
-  bool share_decoder_layers = true;  // MoT-DP's decoder layers are one object
-  bool mask_padding = false;         // rows that are all zero in the data are keys to nobody
+  bool causal = true;                                       // causal_attn
+  bool share_decoder_layers = true;                         // MoT-DP's decoder layers are one object
+  bool mask_padding = false;                                // rows that are all zero in the data are keys to nobody
 
   // Actions: x0 = 2 (a - min)/(max - min + 1e-8) - 1 per coordinate, metres.
   bool normalize_actions = true;

@@ -5,11 +5,11 @@
 
 #include <memory>
 
+#include "kernels/step_state.h"
 #include "kernels/stream.h"
 #include "runtime/arena.h"
 #include "runtime/convolution.h"
 #include "runtime/matmul.h"
-#include "kernels/step_state.h"
 #include "runtime/tape.h"
 
 namespace bev {

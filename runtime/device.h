@@ -1,5 +1,6 @@
 // One device as the runtime sees it: memory, streams, events and copies. The CPU's body does everything at once on the
-// calling thread; the CUDA body (runtime/cuda/) enqueues. A Replica owns one Device; not thread-safe, except where said.
+// calling thread; the CUDA body (runtime/cuda/) enqueues. A Replica owns one Device; not thread-safe, except where
+// said.
 #pragma once
 
 #include <cstddef>

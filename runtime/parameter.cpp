@@ -25,7 +25,8 @@ Tensor lay_out(Arena& arena, DType dtype, const std::vector<Parameter*>& paramet
     parameter->*member = span.part(offset, parameter->shape);
     parameter->offset = offset;
     offset += padded_size(*parameter);
-    for (const auto& slice : parameter->slices) (*slice).*member = (parameter->*member).part(slice->offset, slice->shape);
+    for (const auto& slice : parameter->slices)
+      (*slice).*member = (parameter->*member).part(slice->offset, slice->shape);
   }
   return span;
 }
@@ -51,6 +52,15 @@ Parameter& ParameterStore::declare_buffer(const std::string& name, const Shape& 
   buffer.is_buffer = true;
   buffer.trainable = false;
   return buffer;
+}
+
+Parameter& ParameterStore::declare_table(const std::string& name, std::vector<double> entries) {
+  const Shape shape{static_cast<int64_t>(entries.size())};
+  Parameter& table = declare(name, shape, Init::table(std::move(entries)));
+  table.is_buffer = true;
+  table.trainable = false;
+  table.in_files = false;
+  return table;
 }
 
 Parameter& ParameterStore::slice(Parameter& whole, int64_t first, int64_t count) {

@@ -2,8 +2,8 @@
 // bodies: NCCL (a GPU each), and threads of this process (replicas on the CPU, or several on one GPU).
 //
 // A communicator has its own stream of work, beside the replica's compute stream, so that reductions run while backward
-// goes on. The seam between the two is explicit: wait_for() and release_to(). Every replica calls the same collectives in
-// the same order. One communicator a replica, used by its thread alone; abort() may be called from any thread.
+// goes on. The seam between the two is explicit: wait_for() and release_to(). Every replica calls the same collectives
+// in the same order. One communicator a replica, used by its thread alone; abort() may be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ class Communicator {
 
   /// Collectives called from here on start only when the work that is now on `compute` is done.
   virtual void wait_for(const Stream& compute) = 0;
-  /// Work put on `compute` from here on starts only when all collectives called so far are done. On the CPU: returns when
-  /// they are done.
+  /// Work put on `compute` from here on starts only when all collectives called so far are done. On the CPU: returns
+  /// when they are done.
   virtual void release_to(const Stream& compute) = 0;
 
   /// Sum over replicas, in place; the order of summation is that of ranks, so that runs repeat. f32, f64 and i64.
@@ -41,8 +41,8 @@ class Communicator {
   /// Returns on the host when every replica has called it.
   virtual void barrier(const char* name) = 0;
 
-  /// Ends every collective of every replica with Error(ErrorKind::hang or the first failure's kind); idempotent. From any
-  /// thread.
+  /// Ends every collective of every replica with Error(ErrorKind::hang or the first failure's kind); idempotent. From
+  /// any thread.
   virtual void abort(const std::string& reason) = 0;
   /// What this replica last called and whether it has finished, for the watchdog.
   virtual std::string last_collective() const = 0;

@@ -7,8 +7,8 @@ namespace bev {
 
 enum class Activation : uint8_t { relu, gelu, silu };
 
-/// y = dropout(f(x)), any shape; gelu is the exact one, x Phi(x). Dropout (p = 0: none) draws for samples = x.dim(0) rows of
-/// the rest, only if context.training. Saves x (relu: y) and draws the mask again in backward.
+/// y = dropout(f(x)), any shape; gelu is the exact one, x Phi(x). Dropout (p = 0: none) draws for samples = x.dim(0)
+/// rows of the rest, only if context.training. Saves x (relu: y) and draws the mask again in backward.
 Variable activate(Context& context, const Variable& x, Activation f, double dropout = 0);
 
 /// y = dropout(x), the first dimension being samples. Returns x itself where nothing is dropped.

@@ -1,5 +1,5 @@
-// What a data set hands to a training step. The runtime knows no data set: a batch is named tensors in host memory and the
-// identity of its samples.
+// What a data set hands to a training step. The runtime knows no data set: a batch is named tensors in host memory and
+// the identity of its samples.
 #pragma once
 
 #include <cstdint>
@@ -52,8 +52,8 @@ struct Share {
   int64_t offset(int64_t micro) const { return (replica * accumulation + micro) * micro_batch; }
 };
 
-/// The training batches of one replica. Which samples a global step has is a function of (seed, step) alone, whatever the
-/// number of replicas; so the position is the step number, and resuming is seek(). Not thread-safe.
+/// The training batches of one replica. Which samples a global step has is a function of (seed, step) alone, whatever
+/// the number of replicas; so the position is the step number, and resuming is seek(). Not thread-safe.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;

@@ -36,13 +36,14 @@ class Task {
  public:
   virtual ~Task() = default;
 
-  /// Forward and loss of one micro-batch (fields in device memory): a scalar [1], the mean over its samples. Records on the
-  /// context's tape. The same allocations and launches in every call; no host synchronisation. Random numbers come from
-  /// context.state and context.next_random_place().
+  /// Forward and loss of one micro-batch (fields in device memory): a scalar [1], the mean over its samples. Records on
+  /// the context's tape. The same allocations and launches in every call; no host synchronisation. Random numbers come
+  /// from context.state and context.next_random_place().
   virtual Variable loss(Context& context, const Batch& batch) = 0;
 
-  /// Metrics of one validation batch, added to `sums`; the tape does not record, context.training is false. Samples numbered
-  /// -1 are padding and do not count. May synchronise with the device. Random numbers depend on the sample's number alone.
+  /// Metrics of one validation batch, added to `sums`; the tape does not record, context.training is false. Samples
+  /// numbered -1 are padding and do not count. May synchronise with the device. Random numbers depend on the sample's
+  /// number alone.
   virtual void validate(Context& context, const Batch& batch, MetricSums& sums) = 0;
 };
 

@@ -23,7 +23,8 @@ class Check {
     for (const auto& parameter : store_.all()) {
       if (parameter->trainable) order.push_back(parameter.get());
     }
-    store_.allocate(*cpu_.context.arena, DType::f64, order, [](void* memory, size_t bytes) { std::memset(memory, 0, bytes); });
+    store_.allocate(*cpu_.context.arena, DType::f64, order,
+                    [](void* memory, size_t bytes) { std::memset(memory, 0, bytes); });
     int64_t index = 100;
     for (const auto& parameter : store_.all()) {
       const bool around_one = parameter->shape.rank() == 1 && parameter->name.ends_with("weight");

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -45,6 +46,14 @@ constexpr std::string_view name_of(DType type) {
       return "U8";
   }
   return "?";
+}
+
+/// The type of that name, or nothing.
+constexpr std::optional<DType> dtype_named(std::string_view name) {
+  for (const DType type : {DType::f32, DType::f64, DType::bf16, DType::u8, DType::i32, DType::i64}) {
+    if (name_of(type) == name) return type;
+  }
+  return std::nullopt;
 }
 
 /// Calls `body(T{})` with T = float or double: the two types in which the model computes. Throws for any other.

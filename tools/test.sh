@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds everything and passes all tests, from a bare Debian or Ubuntu machine, with or without a GPU:
+#   release   the program as it is used, CUDA side included where nvcc is found
+#   sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan      what runs in threads, under ThreadSanitizer
+# usage: tools/test.sh [release|sanitize|tsan ...]     (default: all three)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash tools/install_packages.sh
+
+stages=("$@")
+[ ${#stages[@]} -gt 0 ] || stages=(release sanitize tsan)
+jobs=$(nproc)
+for stage in "${stages[@]}"; do
+  case $stage in
+    release) build=build; selection=() ;;
+    sanitize) build=build-sanitize; selection=(-LE slow) ;;
+    tsan) build=build-tsan; selection=(-L threads) ;;
+    *) echo "tools/test.sh: unknown stage $stage: expected release, sanitize or tsan" >&2; exit 2 ;;
+  esac
+  echo "== $stage: building"
+  cmake --preset "$stage"
+  cmake --build "$build" -j "$jobs"
+  echo "== $stage: testing"
+  ctest --test-dir "$build" --output-on-failure "${selection[@]}"
+done

@@ -38,8 +38,9 @@ struct DropoutMask {
     const Random4 bits =
         philox4x32(state->seed, static_cast<uint32_t>(group), static_cast<uint32_t>(state->sample_offset + sample),
                    place, static_cast<uint32_t>(state->step));
+    const T kept = scale;  // read once: a load under a condition would keep loops over groups from vectorising
     Four out;
-    for (int i = 0; i < 4; ++i) out.factor[i] = bits.word[i] < threshold ? T(0) : scale;
+    for (int i = 0; i < 4; ++i) out.factor[i] = bits.word[i] < threshold ? T(0) : kept;
     return out;
   }
   /// The factor of one element.

@@ -17,6 +17,7 @@ struct Random4 {
 BEV_HD inline Random4 philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
   constexpr uint32_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u, weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  BEV_UNROLL
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = static_cast<uint64_t>(multiplier0) * c0,
                    product1 = static_cast<uint64_t>(multiplier1) * c2;

@@ -46,6 +46,13 @@ void Tape::add(const Gradient& input, const Write& write) {
   input->written = true;
 }
 
+bool Tape::adopt(const Gradient& input, const Tensor& contribution) {
+  if (!input || input->parent || input->gradient.defined()) return false;
+  input->gradient = contribution.view(input->shape);
+  input->written = true;
+  return true;
+}
+
 void Tape::add(Parameter& parameter, const Write& write) {
   if (!parameter.trainable) return;
   write(parameter.gradient, parameter.gradient_written);

@@ -81,6 +81,10 @@ class Tape {
   static Tensor take(const Gradient& output);
   /// Adds a contribution to an input's gradient; does nothing if it needs none.
   void add(const Gradient& input, const Write& write);
+  /// Makes `contribution` itself the gradient of `input`, where it is the first one: no copy. The tensor then belongs to
+  /// the input, and later contributions add into it, so the caller has read it for the last time. Returns false, and
+  /// does nothing, where it is not the first, is but a part of the gradient, or no gradient is needed.
+  static bool adopt(const Gradient& input, const Tensor& contribution);
   /// Adds the one contribution announced by use(); does nothing if the parameter needs no gradient.
   void add(Parameter& parameter, const Write& write);
   static bool wants(const Parameter& parameter) { return parameter.trainable; }

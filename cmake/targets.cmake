@@ -43,12 +43,13 @@ if(BEV_HAS_CUDA)
 endif()
 
 # bev_room(NAME [libraries ...]): the folder's sources, as library bev_NAME. Folders below belong to it. CUDA sources and those
-# under cuda/ are left out where there is no CUDA.
+# under cuda/ are left out where there is no CUDA, no_cuda.cpp where there is.
 function(bev_room name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS *.cu)
   if(BEV_HAS_CUDA)
     list(APPEND sources ${cuda_sources})
+    list(FILTER sources EXCLUDE REGEX "/no_cuda\\.cpp$")
   else()
     list(FILTER sources EXCLUDE REGEX "/cuda/")
   endif()

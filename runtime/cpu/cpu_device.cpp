@@ -1,0 +1,84 @@
+// The CPU as a Device: host memory, and everything done at once on the calling thread. So events have always been
+// reached and streams are never behind; on a dry stream nothing is copied, as nothing is computed there.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "runtime/arena.h"
+#include "runtime/cpu/admit.h"
+#include "runtime/device.h"
+#include "runtime/error.h"
+
+namespace bev {
+
+namespace {
+
+class PastEvent : public Event {
+ public:
+  void record(const Stream&) override {}
+  void block(const Stream&) override {}
+  void synchronize() override {}
+  bool reached() override { return true; }
+};
+
+/// What the kernel believes could be had without swapping, from /proc/meminfo; `otherwise` where it does not say.
+size_t available_memory(size_t otherwise) {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  size_t kibibytes = 0;
+  while (file >> key >> kibibytes && std::getline(file, unit)) {
+    if (key == "MemAvailable:") return kibibytes << 10;
+  }
+  return otherwise;
+}
+
+class CpuDevice : public Device {
+ public:
+  DeviceKind kind() const override { return DeviceKind::cpu; }
+  int ordinal() const override { return 0; }
+  std::string text() const override { return "cpu"; }
+  void make_current() override {}
+
+  MemoryInfo memory() override {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t total = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * page;
+    return {total, available_memory(static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page)};
+  }
+
+  Stream make_stream() override { return {.kind = DeviceKind::cpu}; }
+  std::unique_ptr<Event> make_event() override { return std::make_unique<PastEvent>(); }
+
+  std::shared_ptr<void> allocate(size_t bytes) override {
+    const size_t block = std::max<size_t>((bytes + Arena::alignment - 1) / Arena::alignment, 1) * Arena::alignment;
+    void* memory = block < bytes ? nullptr : std::aligned_alloc(Arena::alignment, block);
+    if (!memory) {
+      constexpr double mebibyte = 1 << 20;
+      fail(ErrorKind::runtime, "cpu: {:.1f} MiB of memory were asked for, and {:.1f} MiB are free",
+           static_cast<double>(bytes) / mebibyte, static_cast<double>(this->memory().free) / mebibyte);
+    }
+    return {memory, std::free};
+  }
+  std::shared_ptr<void> allocate_staging(size_t bytes) override { return allocate(bytes); }
+
+  void copy(const Stream& stream, void* to, const void* from, size_t bytes) override {
+    cpu::require_host(stream, "a copy");
+    if (stream.kind == DeviceKind::cpu && bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void zero(const Stream& stream, void* memory, size_t bytes) override {
+    cpu::require_host(stream, "zeroing");
+    if (stream.kind == DeviceKind::cpu && bytes > 0) std::memset(memory, 0, bytes);
+  }
+  void synchronize(const Stream& stream) override { cpu::require_host(stream, "waiting"); }
+
+  std::unique_ptr<MatmulEngine> make_matmul(const Stream&) override { return make_cpu_matmul(); }
+  std::unique_ptr<ConvolutionEngine> make_convolution(const Stream&) override { return make_cpu_convolution(); }
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device() { return std::make_unique<CpuDevice>(); }
+
+}  // namespace bev

@@ -1,0 +1,10 @@
+// The engines of the CPU without oneDNN: the plain loops compute floats too.
+#include "runtime/convolution.h"
+#include "runtime/matmul.h"
+
+namespace bev {
+
+std::unique_ptr<MatmulEngine> make_cpu_matmul() { return make_plain_matmul(); }
+std::unique_ptr<ConvolutionEngine> make_cpu_convolution() { return make_plain_convolution(); }
+
+}  // namespace bev

@@ -1,0 +1,17 @@
+// The answers of a program that was built without CUDA. Left out of the build where there is CUDA: runtime/cuda/
+// answers.
+#include "runtime/device.h"
+#include "runtime/error.h"
+
+namespace bev {
+
+CudaSurvey survey_cuda() { return {.count = 0, .reason = "built without CUDA"}; }
+
+std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions&) {
+  fail(ErrorKind::usage,
+       "cuda:{} was asked for, but this program was built without CUDA: use --device cpu, or build it "
+       "where nvcc is found",
+       ordinal);
+}
+
+}  // namespace bev

@@ -2,6 +2,7 @@
 // reached and streams are never behind; on a dry stream nothing is copied, as nothing is computed there.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -51,13 +52,15 @@ class CpuDevice : public Device {
   Stream make_stream() override { return {.kind = DeviceKind::cpu}; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<PastEvent>(); }
 
+  /// The system would promise more memory than there is and end the process when it is touched: refused here instead.
   std::shared_ptr<void> allocate(size_t bytes) override {
+    const MemoryInfo info = this->memory();
     const size_t block = std::max<size_t>((bytes + Arena::alignment - 1) / Arena::alignment, 1) * Arena::alignment;
-    void* memory = block < bytes ? nullptr : std::aligned_alloc(Arena::alignment, block);
+    void* memory = bytes > info.total ? nullptr : std::aligned_alloc(Arena::alignment, block);
     if (!memory) {
       constexpr double mebibyte = 1 << 20;
       fail(ErrorKind::runtime, "cpu: {:.1f} MiB of memory were asked for, and {:.1f} MiB are free",
-           static_cast<double>(bytes) / mebibyte, static_cast<double>(this->memory().free) / mebibyte);
+           static_cast<double>(bytes) / mebibyte, static_cast<double>(info.free) / mebibyte);
     }
     return {memory, std::free};
   }

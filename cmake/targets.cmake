@@ -36,8 +36,9 @@ if(BEV_ONEDNN)
 endif()
 if(BEV_HAS_CUDA)
   target_compile_definitions(bev_options INTERFACE BEV_HAS_CUDA=1)
+  # The headers' OpenMP pragmas are for the CPU's loops, which nvcc never instantiates.
   target_compile_options(bev_options INTERFACE
-    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;--Werror=all-warnings;-Xcompiler=-Wall,-Wextra>")
+    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;--Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas>")
   target_include_directories(bev_options SYSTEM INTERFACE
     ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE_DIR} ${NCCL_INCLUDE_DIR})
 endif()

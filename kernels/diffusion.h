@@ -12,11 +12,10 @@
 
 namespace bev {
 
-/// The element-th normal number of `sample` for `place`; two words of a Philox block each.
-BEV_HD inline double normal_at(uint64_t seed, uint32_t sample, uint32_t place, uint32_t step, int64_t element) {
-  const Random4 bits = philox4x32(seed, static_cast<uint32_t>(element / 2), sample, place, step);
-  const int64_t first = 2 * (element % 2);
-  return normal(bits.word[first], bits.word[first + 1]);
+/// The diffusion time of `sample` for `place`, uniform in 0 .. levels - 1; its block is beyond those of all elements.
+BEV_HD inline int64_t time_at(uint64_t seed, uint32_t sample, uint32_t place, uint32_t step, int64_t levels) {
+  const Random4 bits = philox4x32(seed, 0xffffffffu, sample, place, step);
+  return static_cast<int64_t>(uniform<double>(bits.word[0]) * static_cast<double>(levels));
 }
 
 /// Times uniform in 0 .. levels - 1 and standard normal noise, of samples by their place in the global batch. One
@@ -35,27 +34,25 @@ struct DrawDiffusion {
     const auto global = static_cast<uint32_t>(state->sample_offset + sample);
     const auto step = static_cast<uint32_t>(state->step);
     noise[i] = static_cast<T>(normal_at(state->seed, global, place, step, element));
-    if (element == 0) {
-      constexpr uint32_t beyond_all_elements = 0xffffffffu;
-      const Random4 bits = philox4x32(state->seed, beyond_all_elements, global, place, step);
-      times[sample] = static_cast<int64_t>(uniform<double>(bits.word[0]) * static_cast<double>(levels));
-    }
+    if (element == 0) times[sample] = time_at(state->seed, global, place, step, levels);
   }
 };
 
-/// Standard normal noise of samples by their number in the data set, for validation: the same in every run.
+/// The same for samples by their number in the data set, for validation: equal in every run and for every batch size.
 template <class T>
 struct DrawSampleNoise {
   using Element = T;
   const int64_t* samples;  // [samples]
   T* noise;                // [samples, values]
+  int64_t* times;          // [samples], or null
   uint64_t seed;
   uint32_t place, step;
-  int64_t values;
+  int64_t values, levels;
 
   BEV_HD void operator()(int64_t i) const {
     const auto sample = static_cast<uint32_t>(samples[i / values]);
     noise[i] = static_cast<T>(normal_at(seed, sample, place, step, i % values));
+    if (times && i % values == 0) times[i / values] = time_at(seed, sample, place, step, levels);
   }
 };
 

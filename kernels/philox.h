@@ -47,4 +47,11 @@ BEV_HD inline double normal(uint32_t a, uint32_t b) {
   return radius * std::cos(6.283185307179586476925 * static_cast<double>(b) / 4294967296.0);
 }
 
+/// The element-th normal number of `sample` for `place`; two words of a Philox block each.
+BEV_HD inline double normal_at(uint64_t seed, uint32_t sample, uint32_t place, uint32_t step, int64_t element) {
+  const Random4 bits = philox4x32(seed, static_cast<uint32_t>(element / 2), sample, place, step);
+  const int64_t first = 2 * (element % 2);
+  return normal(bits.word[first], bits.word[first + 1]);
+}
+
 }  // namespace bev

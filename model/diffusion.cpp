@@ -32,7 +32,8 @@ DiffusionTarget target_of(PredictionType prediction) {
   return DiffusionTarget::noise;
 }
 
-constexpr uint32_t sampling_place = 0x5a3b1e00u;  // apart from the places of training, which count from 0
+// Apart from the places of training, which count from 0.
+constexpr uint32_t sampling_place = 0x5a3b1e00u, validation_place = 0x5a3b1e01u;
 
 }  // namespace
 
@@ -82,18 +83,32 @@ NoisyTrajectories Diffusion::add_noise(Context& context, const Tensor& actions, 
   return out;
 }
 
-Tensor Diffusion::sample_noise(Context& context, const Tensor& samples, uint64_t seed, int64_t step) const {
-  const Tensor noise = context.empty({samples.dim(0), config_.horizon, 2});
+void Diffusion::draw_by_number(Context& context, const Tensor& samples, uint64_t seed, uint32_t place, int64_t step,
+                               const DiffusionDraw& draw) const {
   visit_float(context.dtype, [&]<class T>(T) {
     const DrawSampleNoise<T> kernel{.samples = samples.data<int64_t>(),
-                                    .noise = noise.data<T>(),
+                                    .noise = draw.noise.data<T>(),
+                                    .times = draw.times.defined() ? draw.times.data<int64_t>() : nullptr,
                                     .seed = seed,
-                                    .place = sampling_place,
+                                    .place = place,
                                     .step = static_cast<uint32_t>(step),
-                                    .values = config_.horizon * 2};
-    for_elements(context.stream, noise.size(), kernel);
+                                    .values = config_.horizon * 2,
+                                    .levels = config_.diffusion.steps};
+    for_elements(context.stream, draw.noise.size(), kernel);
   });
-  return noise;
+}
+
+DiffusionDraw Diffusion::draw_for(Context& context, const Tensor& samples, uint64_t seed) const {
+  const DiffusionDraw draw{.times = context.empty({samples.dim(0)}, DType::i64),
+                           .noise = context.empty({samples.dim(0), config_.horizon, 2})};
+  draw_by_number(context, samples, seed, validation_place, 0, draw);
+  return draw;
+}
+
+Tensor Diffusion::sample_noise(Context& context, const Tensor& samples, uint64_t seed, int64_t step) const {
+  const DiffusionDraw draw{.times = {}, .noise = context.empty({samples.dim(0), config_.horizon, 2})};
+  draw_by_number(context, samples, seed, sampling_place, step, draw);
+  return draw.noise;
 }
 
 void Diffusion::sample(Context& context, const std::vector<SamplerStep>& steps, const Tensor& x, const Predict& predict,

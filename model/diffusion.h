@@ -31,6 +31,8 @@ class Diffusion {
   /// The network's input and what it is to predict. `actions` [B, H, 2] in metres.
   NoisyTrajectories add_noise(Context& context, const Tensor& actions, const DiffusionDraw& draw) const;
 
+  /// The same for validation, from (seed, sample number) alone; `samples` i64 [B] in device memory.
+  DiffusionDraw draw_for(Context& context, const Tensor& samples, uint64_t seed) const;
   /// Noise of one sampling step for every sample, [B, H, 2]: from (seed, sample number) alone. `samples` i64 [B] in
   /// device memory; step 0 is the initial noise.
   Tensor sample_noise(Context& context, const Tensor& samples, uint64_t seed, int64_t step) const;
@@ -46,6 +48,9 @@ class Diffusion {
   Tensor metres(Context& context, const Tensor& x) const;
 
  private:
+  void draw_by_number(Context& context, const Tensor& samples, uint64_t seed, uint32_t place, int64_t step,
+                      const DiffusionDraw& draw) const;
+
   const PolicyConfig& config_;
   ActionRange range_;
   Parameter *signal_, *spread_;  // [steps]: sqrt(abar), sqrt(1 - abar)

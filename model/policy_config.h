@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace bev {
 
@@ -35,7 +36,8 @@ struct PolicyConfig {
   int64_t base_channels = 64;    // of the backbone's first stage; the stem has half, the last stage 8 times as many
   bool sync_batch_norm = false;  // statistics over the images of all replicas
   bool freeze_backbone = false;
-  bool normalize_state = false;  // standardise the state by the data set's statistics
+  bool normalize_state = false;                     // standardise the state by the data set's statistics:
+  std::vector<double> state_mean, state_deviation;  // [D]
 
   // Transformer.
   int64_t width = 1024;  // E: n_emb

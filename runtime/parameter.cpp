@@ -14,6 +14,11 @@ int64_t padded_size(const Parameter& parameter) {
   return (parameter.size() + granule - 1) / granule * granule;
 }
 
+void point_into(const Tensor& span, Parameter& parameter, Tensor Parameter::*member) {
+  parameter.*member = span.part(parameter.offset, parameter.shape);
+  for (const auto& slice : parameter.slices) (*slice).*member = (parameter.*member).part(slice->offset, slice->shape);
+}
+
 /// Lays `parameters` one behind another and points each one's `member` into the new span.
 Tensor lay_out(Arena& arena, DType dtype, const std::vector<Parameter*>& parameters, Tensor Parameter::*member) {
   int64_t total = 0;
@@ -22,11 +27,9 @@ Tensor lay_out(Arena& arena, DType dtype, const std::vector<Parameter*>& paramet
   Tensor span(arena.allocate(static_cast<size_t>(total) * size_of(dtype)), {total}, dtype);
   int64_t offset = 0;
   for (Parameter* parameter : parameters) {
-    parameter->*member = span.part(offset, parameter->shape);
     parameter->offset = offset;
     offset += padded_size(*parameter);
-    for (const auto& slice : parameter->slices)
-      (*slice).*member = (parameter->*member).part(slice->offset, slice->shape);
+    point_into(span, *parameter, member);
   }
   return span;
 }
@@ -96,6 +99,10 @@ void ParameterStore::allocate(Arena& arena, DType dtype, const std::vector<Param
   for (const Tensor& span : {trained_values_, other_values_, trained_gradients_}) {
     if (span.defined()) zero(span.raw(), span.bytes());
   }
+}
+
+void ParameterStore::read_values_from(const Tensor& span) {
+  for (Parameter* parameter : trained_) point_into(span, *parameter, &Parameter::value);
 }
 
 }  // namespace bev

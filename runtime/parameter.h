@@ -89,6 +89,10 @@ class ParameterStore {
   void allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order,
                 const std::function<void(void* memory, size_t bytes)>& zero);
 
+  /// Points the values of `trained()` into another span of the same layout, such as averaged weights, and back into
+  /// trained_values(). Copies nothing; trained_values() stays what it is.
+  void read_values_from(const Tensor& span);
+
   /// All values of `trained()`, and their gradients, each one span (gaps between parameters hold zeros).
   Tensor trained_values() const { return trained_values_; }
   Tensor trained_gradients() const { return trained_gradients_; }

@@ -16,11 +16,21 @@ std::vector<GradientCase> activation_cases();
 std::vector<GradientCase> many_key_attention_cases();
 std::vector<GradientCase> token_cases();
 std::vector<GradientCase> qk_attention_cases();
+std::vector<GradientCase> gru_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
-  for (auto* cases : {linear_cases, layer_norm_cases, head_norm_cases, few_key_attention_cases, activation_cases,
-                      many_key_attention_cases, token_cases, qk_attention_cases}) {
+  for (auto* cases : {
+           linear_cases,
+           layer_norm_cases,
+           head_norm_cases,
+           few_key_attention_cases,
+           activation_cases,
+           many_key_attention_cases,
+           token_cases,
+           qk_attention_cases,
+           gru_cases,
+       }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }
   return all;

@@ -17,6 +17,8 @@ std::vector<GradientCase> many_key_attention_cases();
 std::vector<GradientCase> token_cases();
 std::vector<GradientCase> qk_attention_cases();
 std::vector<GradientCase> gru_cases();
+std::vector<GradientCase> residual_cases();
+std::vector<GradientCase> embedding_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
@@ -30,6 +32,8 @@ inline std::vector<GradientCase> all_cases() {
            token_cases,
            qk_attention_cases,
            gru_cases,
+           residual_cases,
+           embedding_cases,
        }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }

@@ -1,10 +1,7 @@
 // A team is what computes one row: one thread with SIMD on the CPU, a warp or a block on the GPU. All members see the
-// results of sum and max. columns() sums over the rows of a small matrix, column by column: finish(i, sums) receives
-// the totals of value(r, i), a std::array, over r = 0..rows-1 in this order. Where members read what others have
-// written to memory, sync() must stand between.
+// results of sum and max. Where members read what others have written to memory, sync() must stand between.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "kernels/annotate.h"
@@ -24,26 +21,6 @@ struct CpuTeam {
   template <class T, class F>
   T max(int64_t n, F f) const {
     return reduce<T>(n, f(0), f, [](T a, T b) { return b > a ? b : a; });
-  }
-  template <class T, int sums, class Value, class Finish>
-  void columns(int64_t rows, int64_t n, Value value, Finish finish) const {
-    constexpr int64_t block = 64;
-    for (int64_t first = 0; first < n; first += block) {
-      const int64_t count = n - first < block ? n - first : block;
-      T total[sums][block] = {};
-      for (int64_t r = 0; r < rows; ++r) {
-        BEV_NO_ALIAS
-        for (int64_t j = 0; j < count; ++j) {
-          const std::array<T, sums> term = value(r, first + j);
-          for (int s = 0; s < sums; ++s) total[s][j] += term[s];
-        }
-      }
-      for (int64_t j = 0; j < count; ++j) {
-        std::array<T, sums> column;
-        for (int s = 0; s < sums; ++s) column[s] = total[s][j];
-        finish(first + j, column);
-      }
-    }
   }
   void sync() const {}
   bool leader() const { return true; }
@@ -108,17 +85,6 @@ struct CudaTeam {
     }
     return combine(value, [](T a, T b) { return a > b ? a : b; });
   }
-  template <class T, int sums, class Value, class Finish>
-  __device__ void columns(int64_t rows, int64_t n, Value value, Finish finish) const {
-    for (int64_t i = lane(); i < n; i += lanes) {
-      std::array<T, sums> total = {};
-      for (int64_t r = 0; r < rows; ++r) {
-        const std::array<T, sums> term = value(r, i);
-        for (int s = 0; s < sums; ++s) total[s] += term[s];
-      }
-      finish(i, total);
-    }
-  }
 
  private:
   template <class T, class Op>
@@ -138,16 +104,5 @@ struct CudaTeam {
   }
 };
 #endif
-
-/// out[i] = f(i), or out[i] += f(i), for i in 0..n-1. Two loops, since a choice inside of one keeps a loop with much in
-/// it from vectorising.
-template <class Team, class T, class F>
-BEV_HD void write_each(Team team, int64_t n, T* out, bool accumulate, F f) {
-  if (accumulate) {
-    team.each(n, [&](int64_t i) { out[i] += f(i); });
-  } else {
-    team.each(n, [&](int64_t i) { out[i] = f(i); });
-  }
-}
 
 }  // namespace bev

@@ -29,7 +29,7 @@ void run_elements(int64_t n, Kernel kernel) {
 }
 
 template <class Kernel>
-void run_rows(int64_t rows, int64_t width, const Kernel& kernel) {
+void run_rows(int64_t rows, [[maybe_unused]] int64_t width, const Kernel& kernel) {
   const CpuTeam team;
 #pragma omp parallel for schedule(static) if (rows > 1 && rows * width >= serial_below)
   for (int64_t row = 0; row < rows; ++row) kernel(team, row);
@@ -41,7 +41,7 @@ void run_columns(int64_t rows, int64_t cols, typename Kernel::Element* workspace
   constexpr int sums = Kernel::sums;
   constexpr int64_t block = 64;
   const int64_t chunks = column_chunks(rows, cols), blocks = (cols + block - 1) / block;
-  const bool parallel = rows * cols >= serial_below;
+  [[maybe_unused]] const bool parallel = rows * cols >= serial_below;
 #pragma omp parallel for schedule(static) if (parallel)
   for (int64_t task = 0; task < chunks * blocks; ++task) {
     const int64_t chunk = task / blocks, first = task % blocks * block, count = std::min(block, cols - first);

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "runtime/context.h"
-#include "runtime/ops/many_key_attention.h"
 
 namespace bev {
 
@@ -43,7 +42,11 @@ class ManyKeys {
   /// The sets with every head's slice scaled to unit root mean square; computed when first asked for.
   std::vector<Variable> units(Context& context) const;
 
-  const KeyMask& mask() const { return mask_; }
+  struct Mask {
+    Tensor valid;                   // undefined: every key is valid
+    int64_t first = 0, stride = 0;  // key k of sample b: element first + b * stride + k
+  };
+  const Mask& mask() const { return mask_; }
 
  private:
   struct Set {
@@ -51,7 +54,7 @@ class ManyKeys {
   };
   int64_t heads_;
   std::vector<std::shared_ptr<Set>> sets_;
-  KeyMask mask_;
+  Mask mask_;
 };
 
 enum class AttentionForm : uint8_t {

@@ -1,6 +1,7 @@
 // The answers of a program that was built without CUDA. Left out of the build where there is CUDA: runtime/cuda/
 // answers.
 #include "runtime/device.h"
+#include "runtime/distributed/communicator.h"
 #include "runtime/error.h"
 
 namespace bev {
@@ -12,6 +13,10 @@ std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions&) {
        "cuda:{} was asked for, but this program was built without CUDA: use --device cpu, or build it "
        "where nvcc is found",
        ordinal);
+}
+
+std::shared_ptr<Rendezvous> meet_by_nccl(int count, std::string label) {
+  fail(ErrorKind::usage, "{} GPUs were to communicate ({}), but this program was built without CUDA", count, label);
 }
 
 }  // namespace bev

@@ -18,6 +18,7 @@ void Tape::use(Parameter& parameter) {
 }
 
 void Tape::record(const char* op, const Variable& output, Backward backward) {
+  if (activity_) activity_->set("forward of", op, scope_);
   if (!recording_) return;
   entries_.push_back({op, scope_, output.gradient(), std::move(backward)});
 }
@@ -106,6 +107,7 @@ void Tape::backward(const Variable& loss, const Write& seed) {
     if (!entry.output->written) {
       fail(ErrorKind::runtime, "op {} in {} was recorded, but no gradient reached it", entry.op, entry.scope);
     }
+    if (activity_) activity_->set("backward of", entry.op, entry.scope);
     try {
       entry.backward();
     } catch (const OutOfMemory&) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/activity.h"
 #include "runtime/parameter.h"
 #include "runtime/tensor.h"
 
@@ -104,6 +105,9 @@ class Tape {
   /// Called for every parameter once its gradient is complete, in the backward pass, if set.
   void set_gradient_ready(std::function<void(Parameter&)> hook) { gradient_ready_ = std::move(hook); }
 
+  /// Where to say which op runs, for messages from other threads; null: nowhere.
+  void set_activity(Activity* activity) { activity_ = activity; }
+
   /// The part of the model that ops belong to, for messages and for the memory table ("decoder.layers.0"); see Scope.
   const std::string& scope() const { return scope_; }
 
@@ -120,6 +124,7 @@ class Tape {
   bool recording_ = true;
   std::vector<Entry> entries_;
   std::function<void(Parameter&)> gradient_ready_;
+  Activity* activity_ = nullptr;
   std::string scope_;
 };
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/annotate.h"
 #include "kernels/team.h"
 
 namespace bev {
@@ -48,7 +49,7 @@ void run_columns(int64_t rows, int64_t cols, typename Kernel::Element* workspace
     const int64_t begin = rows * chunk / chunks, end = rows * (chunk + 1) / chunks;
     T total[sums][block] = {};
     for (int64_t row = begin; row < end; ++row) {
-#pragma omp simd
+      BEV_NO_ALIAS
       for (int64_t j = 0; j < count; ++j) {
         const std::array<T, sums> value = kernel.value(row, first + j);
         for (int s = 0; s < sums; ++s) total[s][j] += value[s];

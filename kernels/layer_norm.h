@@ -104,17 +104,18 @@ struct ModulationGradient {
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t sample) const {
-    team.each(width, [&](int64_t i) {
-      T shift_sum = 0, scale_sum = 0;
-      for (int64_t row = sample * rows_per_sample; row < (sample + 1) * rows_per_sample; ++row) {
-        const T d = d_y[row * width + i];
-        shift_sum += d;
-        scale_sum += d * ((x[row * width + i] - mean[row]) * rstd[row] * gamma[i] + beta[i]);
-      }
-      const int64_t at = sample * width + i;
-      d_shift[at] = accumulate_shift ? d_shift[at] + shift_sum : shift_sum;
-      d_scale[at] = accumulate_scale ? d_scale[at] + scale_sum : scale_sum;
-    });
+    const int64_t first = sample * rows_per_sample;
+    team.template columns<T, 2>(
+        rows_per_sample, width,
+        [&](int64_t r, int64_t i) -> std::array<T, 2> {
+          const int64_t row = first + r, at = row * width + i;
+          return {d_y[at], d_y[at] * ((x[at] - mean[row]) * rstd[row] * gamma[i] + beta[i])};
+        },
+        [&](int64_t i, const std::array<T, 2>& total) {
+          const int64_t at = sample * width + i;
+          d_shift[at] = accumulate_shift ? d_shift[at] + total[0] : total[0];
+          d_scale[at] = accumulate_scale ? d_scale[at] + total[1] : total[1];
+        });
   }
   double bytes(int64_t samples) const {
     return 2.0 * sizeof(T) * static_cast<double>(samples * rows_per_sample * width);

@@ -60,4 +60,10 @@ struct PolicyConfig {
   int64_t grid_cells() const { return (bev_input_size[0] / 32) * (bev_input_size[1] / 32); }       // S0
 };
 
+/// Noise on what the car observes, in training (`data_augmentation`). Deviations: of a raster's [0, 1], of the state's
+/// values.
+struct Augmentation {
+  double raster_deviation = 0, state_deviation = 0;
+};
+
 }  // namespace bev

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "runtime/context.h"
+#include "runtime/ops/many_key_attention.h"
 
 namespace bev {
 
@@ -42,11 +43,7 @@ class ManyKeys {
   /// The sets with every head's slice scaled to unit root mean square; computed when first asked for.
   std::vector<Variable> units(Context& context) const;
 
-  struct Mask {
-    Tensor valid;                   // undefined: every key is valid
-    int64_t first = 0, stride = 0;  // key k of sample b: element first + b * stride + k
-  };
-  const Mask& mask() const { return mask_; }
+  const KeyMask& mask() const { return mask_; }
 
  private:
   struct Set {
@@ -54,7 +51,7 @@ class ManyKeys {
   };
   int64_t heads_;
   std::vector<std::shared_ptr<Set>> sets_;
-  Mask mask_;
+  KeyMask mask_;
 };
 
 enum class AttentionForm : uint8_t {

@@ -69,4 +69,19 @@ class BatchSource {
   virtual double take_waiting_seconds() = 0;
 };
 
+/// One replica's share of a validation set, each sample exactly once: the replicas' shares together are the set. Not
+/// thread-safe.
+class ValidationSource {
+ public:
+  virtual ~ValidationSource() = default;
+  virtual const std::vector<FieldSpec>& fields() const = 0;
+  /// Samples of this replica's share; another replica's may be one more or less.
+  virtual int64_t samples() const = 0;
+  /// The next batch will be the first.
+  virtual void restart() = 0;
+  /// The next batch, the last one padded to full size with samples numbered -1 (zeros); null when all have been seen. Its
+  /// memory stays valid as that of BatchSource::next(). Throws as that.
+  virtual const Batch* next() = 0;
+};
+
 }  // namespace bev

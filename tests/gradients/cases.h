@@ -13,10 +13,30 @@ std::vector<GradientCase> layer_norm_cases();
 std::vector<GradientCase> head_norm_cases();
 std::vector<GradientCase> few_key_attention_cases();
 std::vector<GradientCase> activation_cases();
+std::vector<GradientCase> many_key_attention_cases();
+std::vector<GradientCase> token_cases();
+std::vector<GradientCase> qk_attention_cases();
+std::vector<GradientCase> condition_encoder_cases();
+std::vector<GradientCase> gru_cases();
+std::vector<GradientCase> residual_cases();
+std::vector<GradientCase> embedding_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
-  for (auto* cases : {linear_cases, layer_norm_cases, head_norm_cases, few_key_attention_cases, activation_cases}) {
+  for (auto* cases : {
+           linear_cases,
+           layer_norm_cases,
+           head_norm_cases,
+           few_key_attention_cases,
+           activation_cases,
+           many_key_attention_cases,
+           token_cases,
+           qk_attention_cases,
+           gru_cases,
+           residual_cases,
+           embedding_cases,
+           condition_encoder_cases,
+       }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }
   return all;

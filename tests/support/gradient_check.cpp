@@ -15,22 +15,22 @@ double filling(int64_t tensor, int64_t element) {
   return std::sin(1.7 * static_cast<double>(tensor + 1) + 2.3 * static_cast<double>(element));
 }
 
+void fill(const Tensor& tensor, int64_t index, double center, double width) {
+  double* data = tensor.data<double>();
+  for (int64_t i = 0; i < tensor.size(); ++i) data[i] = center + width * filling(index, i);
+}
+
+double largest_of(const Tensor& tensor) {
+  double largest = 0;
+  for (int64_t i = 0; i < tensor.size(); ++i) largest = std::max(largest, std::abs(tensor.data<double>()[i]));
+  return largest;
+}
+
 class Check {
  public:
   explicit Check(const GradientCase& test) : test_(test) {
     test.declare(store_);
-    std::vector<Parameter*> order;
-    for (const auto& parameter : store_.all()) {
-      if (parameter->trainable) order.push_back(parameter.get());
-    }
-    store_.allocate(*cpu_.context.arena, DType::f64, order,
-                    [](void* memory, size_t bytes) { std::memset(memory, 0, bytes); });
-    int64_t index = 100;
-    for (const auto& parameter : store_.all()) {
-      const bool around_one = parameter->shape.rank() == 1 && parameter->name.ends_with("weight");
-      const double center = parameter->is_buffer ? parameter->init.value : around_one ? 1 : 0;
-      fill(parameter->value, index++, center, parameter->is_buffer || around_one ? 0.25 : 0.7);
-    }
+    allocate_filled(store_, cpu_.context);
     for (size_t i = 0; i < test.inputs.size(); ++i) {
       const Tensor value = cpu_.context.empty(test.inputs[i]);
       fill(value, static_cast<int64_t>(i), 0, 1);
@@ -43,14 +43,7 @@ class Check {
   }
 
   GradientResult run(int64_t elements) {
-    cpu_.context.tape.begin(store_, false);
-    const Variable y = forward();
-    std::vector<double> weights(static_cast<size_t>(y.size()));
-    for (size_t i = 0; i < weights.size(); ++i) weights[i] = filling(50, static_cast<int64_t>(i));
-    cpu_.context.tape.backward(
-        y, [&](const Tensor& d_y, bool) { std::copy(weights.begin(), weights.end(), d_y.data<double>()); });
-
-    cpu_.context.tape.set_recording(false);
+    const std::vector<double> weights = backward();
     GradientResult result;
     for (size_t i = 0; i < inputs_.size(); ++i) {
       compare(fmt::format("input {}", i), inputs_[i].value(), inputs_[i].gradient()->gradient, weights, elements,
@@ -66,10 +59,34 @@ class Check {
     return result;
   }
 
+  struct Named {
+    std::string name;
+    Tensor numbers;
+  };
+  /// The op's output and all gradients.
+  std::vector<Named> evaluate() {
+    backward();
+    std::vector<Named> out = {{"output", output_}};
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      out.push_back({fmt::format("gradient of input {}", i), inputs_[i].gradient()->gradient});
+    for (const auto& parameter : store_.all()) {
+      if (parameter->trainable) out.push_back({"gradient of " + parameter->name, parameter->gradient});
+    }
+    return out;
+  }
+
  private:
-  static void fill(const Tensor& tensor, int64_t index, double center, double width) {
-    double* data = tensor.data<double>();
-    for (int64_t i = 0; i < tensor.size(); ++i) data[i] = center + width * filling(index, i);
+  /// Forward and backward; returns the weights of the sum that was differentiated.
+  std::vector<double> backward() {
+    cpu_.context.tape.begin(store_, false);
+    const Variable y = forward();
+    output_ = y.value();
+    std::vector<double> weights(static_cast<size_t>(y.size()));
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = filling(50, static_cast<int64_t>(i));
+    cpu_.context.tape.backward(
+        y, [&](const Tensor& d_y, bool) { std::copy(weights.begin(), weights.end(), d_y.data<double>()); });
+    cpu_.context.tape.set_recording(false);
+    return weights;
   }
 
   Variable forward() {
@@ -96,8 +113,7 @@ class Check {
       result = {1, name + ": has no gradient"};
       return;
     }
-    double largest = 0;
-    for (int64_t i = 0; i < gradient.size(); ++i) largest = std::max(largest, std::abs(gradient.data<double>()[i]));
+    const double largest = largest_of(gradient);
     const int64_t stride = std::max<int64_t>(1, value.size() / elements);
     for (int64_t i = 0; i < value.size(); i += stride) {
       double& element = value.data<double>()[i];
@@ -121,12 +137,47 @@ class Check {
   ParameterStore store_;
   std::vector<Variable> inputs_;
   std::vector<std::vector<double>> buffers_;
+  Tensor output_;
 };
 
 }  // namespace
 
+void allocate_filled(ParameterStore& store, Context& context) {
+  std::vector<Parameter*> order;
+  for (const auto& parameter : store.all()) {
+    if (parameter->trainable) order.push_back(parameter.get());
+  }
+  store.allocate(*context.arena, DType::f64, order, [](void* memory, size_t bytes) { std::memset(memory, 0, bytes); });
+  int64_t index = 100;
+  for (const auto& parameter : store.all()) {
+    const bool around_one = parameter->shape.rank() == 1 && parameter->name.ends_with("weight");
+    const double center = parameter->is_buffer ? parameter->init.value : around_one ? 1 : 0;
+    fill(parameter->value, index++, center, parameter->is_buffer || around_one ? 0.25 : 0.7);
+  }
+}
+
 GradientResult check_gradients(const GradientCase& test, int64_t elements_a_tensor) {
   return Check(test).run(elements_a_tensor);
+}
+
+GradientResult compare_cases(const GradientCase& a, const GradientCase& b) {
+  Check check_a(a), check_b(b);
+  const auto ours = check_a.evaluate(), theirs = check_b.evaluate();
+  if (ours.size() != theirs.size()) return {1, "different parameters"};
+  double scale = 0;
+  for (size_t i = 1; i < theirs.size(); ++i) scale = std::max(scale, largest_of(theirs[i].numbers));
+  GradientResult result;
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const Tensor &x = ours[i].numbers, &y = theirs[i].numbers;
+    if (ours[i].name != theirs[i].name || !x.defined() || !y.defined() || x.size() != y.size())
+      return {1, ours[i].name + " against " + theirs[i].name};
+    const double size = std::max(largest_of(y), 1e-3 * scale);
+    for (int64_t k = 0; k < x.size(); ++k) {
+      const double error = std::abs(x.data<double>()[k] - y.data<double>()[k]) / size;
+      if (!(error <= result.worst_error)) result = {error, fmt::format("{} [{}]", ours[i].name, k)};
+    }
+  }
+  return result;
 }
 
 }  // namespace bev::test

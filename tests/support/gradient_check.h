@@ -29,4 +29,12 @@ struct GradientResult {
 /// elements of each tensor, spread over it, are checked.
 GradientResult check_gradients(const GradientCase& test, int64_t elements_a_tensor = 64);
 
+/// The largest difference between two cases in their outputs and all their gradients: two forms of one function, with
+/// inputs of equal sizes and parameters of equal names. Relative to the largest element of the tensor, or 1e-3 of the
+/// largest of all gradients where the tensor's are smaller. `worst_place` names the element.
+GradientResult compare_cases(const GradientCase& a, const GradientCase& b);
+
+/// Storage and values (as the cases') for what a store declares; all of it is trained but buffers. float64.
+void allocate_filled(ParameterStore& store, Context& context);
+
 }  // namespace bev::test

@@ -1,0 +1,9 @@
+#include "kernels/embedding.h"
+
+#include "kernels/launch_cuda.cuh"
+
+using bev::Stream;
+
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::PlaceTokens<float>&);
+template void bev::cuda::run_columns(const Stream&, int64_t, int64_t, float*, const bev::SampleSum<float>&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::AddTimeEmbedding<float>&);

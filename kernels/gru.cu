@@ -1,0 +1,6 @@
+#include "kernels/gru.h"
+
+#include "kernels/launch_cuda.cuh"
+
+template void bev::cuda::run_rows(const bev::Stream&, int64_t, int64_t, const bev::GruForward<float>&);
+template void bev::cuda::run_rows(const bev::Stream&, int64_t, int64_t, const bev::GruBackward<float>&);

@@ -1,0 +1,15 @@
+#include "kernels/tokens.h"
+
+#include "kernels/launch_cuda.cuh"
+
+using bev::Stream;
+
+template void bev::cuda::run_elements(const Stream&, int64_t, const bev::ConvertElements<float, uint16_t>&);
+template void bev::cuda::run_elements(const Stream&, int64_t, const bev::ConvertElements<float, double>&);
+template void bev::cuda::run_elements(const Stream&, int64_t, const bev::CopyMask&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::FindValidTokens<uint16_t>&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::FindValidTokens<float>&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::UnmaskEmptySets&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::JoinTokens<float>&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::PartOfTokens<float>&);
+template void bev::cuda::run_columns(const Stream&, int64_t, int64_t, float*, const bev::PositionGradient<float>&);

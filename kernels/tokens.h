@@ -3,23 +3,13 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
 #include "kernels/annotate.h"
+#include "kernels/convert.h"
 
 namespace bev {
-
-/// A stored element as a number; bf16 (uint16_t) is the upper half of a float.
-template <class T, class Stored>
-BEV_HD inline T from_stored(Stored x) {
-  if constexpr (std::is_same_v<Stored, uint16_t>) {
-    return static_cast<T>(std::bit_cast<float>(static_cast<uint32_t>(x) << 16));
-  } else {
-    return static_cast<T>(x);
-  }
-}
 
 template <class T, class Stored>
 struct ConvertElements {

@@ -20,6 +20,9 @@ std::vector<GradientCase> condition_encoder_cases();
 std::vector<GradientCase> gru_cases();
 std::vector<GradientCase> residual_cases();
 std::vector<GradientCase> embedding_cases();
+std::vector<GradientCase> group_norm_cases();
+std::vector<GradientCase> cell_attention_cases();
+std::vector<GradientCase> bev_encoder_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
@@ -36,6 +39,9 @@ inline std::vector<GradientCase> all_cases() {
            residual_cases,
            embedding_cases,
            condition_encoder_cases,
+           group_norm_cases,
+           cell_attention_cases,
+           bev_encoder_cases,
        }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }

@@ -16,7 +16,8 @@ struct GradientCase {
   std::function<void(ParameterStore&)> declare = [](auto&) {
   };  // parameters, filled likewise (around 1 where they end in "weight" and are 1-D)
   std::function<Variable(Context&, ParameterStore&, const std::vector<Variable>&)> forward;
-  double step = 1e-3;  // smaller where the function has kinks (ReLU, max-pooling)
+  double step = 1e-3;     // smaller where the function has kinks (ReLU, max-pooling)
+  int64_t elements = 64;  // of each tensor, spread over it, that are checked at most; fewer where a layer is slow
 };
 
 struct GradientResult {
@@ -25,9 +26,8 @@ struct GradientResult {
   std::string worst_place;  // "input 0 [12]" or "weight [3]"
 };
 
-/// Runs the forward op on a fixed weighted sum of its output and compares every gradient. At most `elements_a_tensor`
-/// elements of each tensor, spread over it, are checked.
-GradientResult check_gradients(const GradientCase& test, int64_t elements_a_tensor = 64);
+/// Runs the forward op on a fixed weighted sum of its output and compares every gradient.
+GradientResult check_gradients(const GradientCase& test);
 
 /// The largest difference between two cases in their outputs and all their gradients: two forms of one function, with
 /// inputs of equal sizes and parameters of equal names. Relative to the largest element of the tensor, or 1e-3 of the

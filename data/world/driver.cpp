@@ -56,11 +56,16 @@ RoadPose road_pose(const Route& route, const Avoidance& avoidance, double s) {
 
 SpeedProfile::SpeedProfile(const Route& route, const Avoidance& avoidance) {
   const auto count = static_cast<size_t>(route.path.length() / spacing) + 2;
-  speeds_.resize(count);
+  std::vector<double> allowed(count);
   for (size_t i = 0; i < count; ++i) {
     const double s = static_cast<double>(i) * spacing, bend = std::abs(route.path.curvature(s));
-    speeds_[i] = std::min(route.limit(s), avoidance.speed_cap(s));
-    if (bend > 0) speeds_[i] = std::min(speeds_[i], std::sqrt(2.5 / bend));
+    allowed[i] = std::min(route.limit(s), avoidance.speed_cap(s));
+    if (bend > 0) allowed[i] = std::min(allowed[i], std::sqrt(2.5 / bend));
+  }
+  // The lowest of each place's neighbourhood, so that what is interpolated is nowhere above what is allowed.
+  speeds_.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    speeds_[i] = std::min({allowed[i > 0 ? i - 1 : 0], allowed[i], allowed[std::min(i + 1, count - 1)]});
   }
   for (size_t i = count - 1; i-- > 0;) {
     speeds_[i] = std::min(speeds_[i], std::sqrt(speeds_[i + 1] * speeds_[i + 1] + 2 * 1.6 * spacing));

@@ -41,7 +41,10 @@ class Placement {
   bool place_blocker(double s) {
     if (!random_.chance(world_.blockers / 2) || s < next_blocker_) return false;
     if (!away_from_junctions(route_, s, s, 28, 22)) return false;
-    const double reach = random_.uniform(0.8, 2.4);
+    // In a bend less far: two cars that meet there need more room between them.
+    bool bend = false;
+    for (double at = s - 20; at <= s + 20; at += 5) bend |= route_.path.curvature(at) != 0;
+    const double reach = random_.uniform(0.8, bend ? 1.9 : 2.4);
     blockers_.push_back({s, reach});
     next_blocker_ = s + random_.uniform(45, 80);
     add_car(s, right_kerb + reach - car_width / 2);
@@ -51,7 +54,7 @@ class Placement {
   /// A car wholly beyond the kerb.
   void place_parked(double s, bool left) {
     if (!random_.chance(world_.parked) || !away_from_junctions(route_, s, s, 6, 6)) return;
-    const double out = random_.uniform(0.1, 0.5) + car_width / 2;
+    const double out = random_.uniform(0.15, 0.5) + car_width / 2;
     add_car(s, left ? left_kerb + out : right_kerb - out);
   }
 

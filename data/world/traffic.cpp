@@ -79,6 +79,7 @@ void Traffic::spawn(double time, double ego_s) {
 
 void Traffic::choose_ways() {
   for (Car& car : lane_) {
+    if (car.turn_off) continue;
     const Junction* junction = around_.route.next_junction(car.s);
     if (!junction || junction == car.decided || junction->entry - car.s > 45) continue;
     car.decided = junction;
@@ -158,8 +159,10 @@ Pose Traffic::pose(const Car& car) const {
 }
 
 Pose Traffic::pose(const Oncoming& car) const {
-  // They give way a little where cars on the other side swing round something.
-  const double aside = std::clamp(around_.avoidance.at(car.s).left - 1.5, 0.0, 0.5);
+  // They give way a little where cars on the other side swing round something, from before they meet until after.
+  const auto swing = [&](double s) { return around_.avoidance.at(s).left; };
+  const double widest = std::max({swing(car.s - 7), swing(car.s), swing(car.s + 7)});
+  const double aside = 0.6 * std::clamp(2 * (widest - 1), 0.0, 1.0);
   Pose pose = around_.route.path.pose(car.s, oncoming_left + aside);
   pose.heading += std::numbers::pi;
   return pose;

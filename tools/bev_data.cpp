@@ -11,6 +11,7 @@
 
 #include "data/inspect.h"
 #include "data/verify.h"
+#include "data/world/generate.h"
 
 namespace {
 
@@ -65,6 +66,24 @@ void verify(const cxxopts::ParseResult& arguments) {
   if (problems > 0) bev::fail(ErrorKind::data, "{} problems, listed above", problems);
 }
 
+void generate(const cxxopts::ParseResult& arguments) {
+  if (arguments.count("out") == 0) bev::fail(ErrorKind::usage, "where to? give --out DIR");
+  bev::world::GenerateOptions options{.directory = arguments["out"].as<std::string>(),
+                                      .world = bev::world::world_settings(arguments["world"].as<std::string>()),
+                                      .recording = {},
+                                      .seed = arguments["seed"].as<uint64_t>(),
+                                      .train_routes = arguments["train-routes"].as<int>(),
+                                      .val_routes = arguments["val-routes"].as<int>(),
+                                      .pictures = arguments["pictures"].as<int>(),
+                                      .threads = threads_of(arguments)};
+  options.recording.seconds = arguments["seconds"].as<double>();
+  options.recording.raster = arguments["raster"].as<int>();
+  const auto report = bev::world::generate(options, progress_on_stderr("routes"));
+  fmt::print("{0}/train: {1} samples, {2} frames; {0}/val: {3} samples, {4} frames\n{5}", options.directory,
+             report.train_samples, report.train_frames, report.val_samples, report.val_frames,
+             bev::world::describe(report.figures));
+}
+
 struct Command {
   const char* name;
   const char* positional;  // its help text; null: the command takes none
@@ -78,7 +97,25 @@ void thread_option(cxxopts::OptionAdder& add) {
   add("threads", "files at a time; 0: as many as there are cores", cxxopts::value<int>()->default_value("0"));
 }
 
+void generate_options(cxxopts::OptionAdder& add) {
+  const bev::world::GenerateOptions defaults;
+  const auto number = [](auto value) {
+    return cxxopts::value<decltype(value)>()->default_value(fmt::format("{}", value));
+  };
+  add("out", "directory to write to: train/, val/ and pictures/", cxxopts::value<std::string>());
+  add("world", "kind of town: balanced or obstacle-rich",
+      cxxopts::value<std::string>()->default_value(defaults.world.name));
+  add("seed", "another seed is another town", number(defaults.seed));
+  add("train-routes", "drives to train on", number(defaults.train_routes));
+  add("val-routes", "other drives to validate on", number(defaults.val_routes));
+  add("seconds", "of a drive", number(defaults.recording.seconds));
+  add("raster", "pixels a side of the raster, a multiple of 32", number(defaults.recording.raster));
+  add("pictures", "of validation samples, to look at", number(defaults.pictures));
+  add("threads", "drives at a time; 0: as many as there are cores", number(0));
+}
+
 constexpr Command commands[] = {
+    {"generate", nullptr, "makes a data set: drives through a generated town", generate_options, generate},
     {"inspect", "DIR", "what is in a data set, or in the train/ and val/ of a directory", no_options, inspect},
     {"verify", "DIR", "compares every byte with the checksums and looks at every number", thread_option, verify},
 };

@@ -68,7 +68,7 @@ class Simulation {
 }  // namespace
 
 double throttle(double acceleration) { return std::clamp(acceleration / 2, 0.0, 1.0); }
-double brake(double acceleration) { return std::clamp(-acceleration / 3, 0.0, 1.0); }
+double brake(double acceleration) { return std::clamp(0 - acceleration / 3, 0.0, 1.0); }
 
 Drive drive_route(const WorldSettings& world, uint64_t seed, uint32_t number, double seconds) {
   Drive drive{

@@ -28,16 +28,16 @@ double distance(Point guess, const std::vector<float>& truth, int waypoint) {
 
 }  // namespace
 
-void Figures::add_training(const RouteSamples& route) {
-  for (const Sample& sample : route.samples) {
+void Figures::add_training(const std::vector<Sample>& samples) {
+  for (const Sample& sample : samples) {
     mean_.resize(sample.agent_pos.size());
     for (size_t i = 0; i < mean_.size(); ++i) mean_[i] += sample.agent_pos[i];
     ++training_;
   }
 }
 
-void Figures::add_validation(const Drive& drive, const RouteSamples& route) {
-  for (const Sample& sample : route.samples) {
+void Figures::add_validation(const Drive& drive, const std::vector<Sample>& samples) {
+  for (const Sample& sample : samples) {
     const Moment& moment = drive.moments[static_cast<size_t>(sample.moment)];
     const size_t steps = sample.ego_status.size() / state_size;
     const double before = steps > 1 ? sample.ego_status[(steps - 2) * state_size + 1] : 0;

@@ -19,8 +19,8 @@ struct Errors {
 class Figures {
  public:
   /// The mean trajectory is that of the samples added to `train`.
-  void add_training(const RouteSamples& route);
-  void add_validation(const Drive& drive, const RouteSamples& route);
+  void add_training(const std::vector<Sample>& samples);
+  void add_validation(const Drive& drive, const std::vector<Sample>& samples);
 
   struct Result {
     int64_t samples = 0;

@@ -42,30 +42,42 @@ std::vector<FieldSpec> sample_fields(const RecordingSettings& recording) {
           {"route", DType::i64, {}}};
 }
 
-void write(DatasetWriter& writer, const RouteSamples& route) {
-  std::vector<int64_t> numbers;  // in the data set, of the route's rasters
-  for (const std::vector<uint8_t>& raster : route.rasters) {
-    const FieldView view = FieldView::of("lidar_bev", raster);
-    numbers.push_back(writer.add_frame({&view, 1}));
+struct Recorded {
+  Drive drive;
+  std::vector<Sample> samples;
+  std::vector<std::vector<uint8_t>> rasters;  // by moment
+};
+
+void write(DatasetWriter& writer, const Recorded& route, int history) {
+  std::vector<int64_t> frames(route.rasters.size(), -1);  // by moment
+  for (size_t moment = 0; moment < frames.size(); ++moment) {
+    if (route.rasters[moment].empty()) continue;
+    const FieldView view = FieldView::of("lidar_bev", route.rasters[moment]);
+    frames[moment] = writer.add_frame({&view, 1});
   }
-  const std::vector<int64_t> route_number = {route.route};
+  const std::vector<int64_t> number = {route.drive.route.number};
   for (const Sample& sample : route.samples) {
-    std::vector<int64_t> frames;
-    for (const int frame : sample.frames) frames.push_back(numbers[static_cast<size_t>(frame)]);
+    const std::span<const int64_t> shown(frames.data() + sample.moment - history + 1, static_cast<size_t>(history));
     const std::array views = {FieldView::of("ego_status", sample.ego_status),
                               FieldView::of("agent_pos", sample.agent_pos),
                               FieldView::of("gen_vit_tokens", sample.vl),
                               FieldView::of("reasoning_query_tokens", sample.reasoning),
-                              FieldView::of("frames", frames),
-                              FieldView::of("route", route_number)};
+                              FieldView::of("frames", shown),
+                              FieldView::of("route", number)};
     writer.add_sample(views);
   }
 }
 
-struct Recorded {
-  Drive drive;
-  RouteSamples samples;
-};
+/// From another moment of each route, so that the pictures are not all of a begin.
+void write_picture(const GenerateOptions& options, const Recorded& route, int index) {
+  const std::string directory = options.directory + "/pictures";
+  std::filesystem::create_directories(directory);
+  const Sample& sample = route.samples[static_cast<size_t>(37 * index) % route.samples.size()];
+  const RecordingSettings& recording = options.recording;
+  const Picture picture = sample_picture(route.drive, sample, route.rasters[static_cast<size_t>(sample.moment)].data(),
+                                         recording.raster, recording.metres);
+  picture.write_png(fmt::format("{}/route_{}_moment_{:03}.png", directory, route.drive.route.number, sample.moment));
+}
 
 /// Records routes `first` .. `first + count - 1` in parallel, a few at a time, and hands them on in order.
 template <class Take>
@@ -78,6 +90,7 @@ void record(const GenerateOptions& options, uint32_t first, int count, Take take
       Recorded& at = recorded[static_cast<size_t>(i)];
       at.drive = drive_route(options.world, options.seed, route, options.recording.seconds);
       at.samples = make_samples(at.drive, options.recording);
+      at.rasters = make_rasters(at.drive, at.samples, options.recording);
     });
     for (const Recorded& route : recorded) take(route);
   }
@@ -109,34 +122,24 @@ GenerateReport generate(const GenerateOptions& options,
   };
   Figures figures;
   record(options, 0, options.train_routes, [&](const Recorded& route) {
-    write(train, route.samples);
+    write(train, route, recording.history);
     figures.add_training(route.samples);
     advance();
   });
-  GenerateReport report;
-  const auto training = train.finish();
   int pictures = 0;
   record(options, first_validation_route, options.val_routes, [&](const Recorded& route) {
-    write(val, route.samples);
+    write(val, route, recording.history);
     figures.add_validation(route.drive, route.samples);
-    if (pictures < options.pictures && !route.samples.samples.empty()) {
-      std::filesystem::create_directories(options.directory + "/pictures");
-      // From another moment of each route, so that they are not all of its begin.
-      const Sample& sample = route.samples.samples[static_cast<size_t>(37 * pictures) % route.samples.samples.size()];
-      sample_picture(route.drive, route.samples, sample, recording.metres)
-          .write_png(fmt::format("{}/pictures/route_{}_moment_{:03}.png", options.directory, route.samples.route,
-                                 sample.moment));
-      ++pictures;
-    }
+    if (pictures < options.pictures && !route.samples.empty()) write_picture(options, route, pictures++);
     advance();
   });
-  const auto validation = val.finish();
-  report.train_samples = training.samples;
-  report.train_frames = training.frames;
-  report.val_samples = validation.samples;
-  report.val_frames = validation.frames;
-  report.figures = figures.result();
-  return report;
+  // Training data last: where it is complete, all is.
+  const DatasetInfo validation = val.finish(), training = train.finish();
+  return {.train_samples = training.samples,
+          .train_frames = training.frames,
+          .val_samples = validation.samples,
+          .val_frames = validation.frames,
+          .figures = figures.result()};
 }
 
 }  // namespace bev::world

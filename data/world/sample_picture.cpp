@@ -15,7 +15,7 @@ constexpr std::array light_names = {"green", "yellow", "red"};
 
 }  // namespace
 
-Picture sample_picture(const Drive& drive, const RouteSamples& route, const Sample& sample, double metres) {
+Picture sample_picture(const Drive& drive, const Sample& sample, const uint8_t* raster, int side, double metres) {
   const Moment& now = drive.moments[static_cast<size_t>(sample.moment)];
   DrawnTrajectory truth{.name = "expert", .points = {}, .colour = colours::green},
       constant{.name = "constant velocity", .points = {}, .colour = colours::orange};
@@ -29,12 +29,11 @@ Picture sample_picture(const Drive& drive, const RouteSamples& route, const Samp
                  : "no signal ahead";
   const SceneOptions options{
       .metres = metres,
-      .captions = {fmt::format("route {}, {:.1f} s: {:.1f} m/s, limit {:.0f} m/s, {}", route.route, now.time, now.speed,
-                               now.limit, command_names[static_cast<size_t>(now.command)]),
+      .captions = {fmt::format("route {}, {:.1f} s: {:.1f} m/s, limit {:.0f} m/s, {}", drive.route.number, now.time,
+                               now.speed, now.limit, command_names[static_cast<size_t>(now.command)]),
                    fmt::format("{}{}", signal, now.leader_brakes ? "; brake lights ahead" : "")}};
   const std::array trajectories = {constant, truth};
-  return scene_picture(route.rasters[static_cast<size_t>(sample.frames.back())].data(), route.raster_side, trajectories,
-                       options);
+  return scene_picture(raster, side, trajectories, options);
 }
 
 }  // namespace bev::world

@@ -6,7 +6,8 @@
 
 namespace bev::world {
 
-/// `metres` is the side of the raster. Beside the true trajectory that of constant velocity is drawn.
-Picture sample_picture(const Drive& drive, const RouteSamples& route, const Sample& sample, double metres);
+/// `raster` U8 [3, side, side] is that of the sample's moment and shows `metres` a side. Beside the true trajectory
+/// that of constant velocity is drawn.
+Picture sample_picture(const Drive& drive, const Sample& sample, const uint8_t* raster, int side, double metres);
 
 }  // namespace bev::world

@@ -27,28 +27,18 @@ void append_state(const Moment& then, const Pose& now, std::vector<float>& out) 
 
 }  // namespace
 
-RouteSamples make_samples(const Drive& drive, const RecordingSettings& recording) {
+std::vector<Sample> make_samples(const Drive& drive, const RecordingSettings& recording) {
   const std::vector<Moment>& moments = drive.moments;
   const int count = static_cast<int>(moments.size());
-  RouteSamples result{.route = drive.route.number, .raster_side = recording.raster, .rasters = {}, .samples = {}};
+  std::vector<Sample> samples;
   Random thinning(drive.route.seed, drive.route.number, Purpose::thinning);
-  std::vector<int> raster_of(moments.size(), -1);
   for (int now = recording.history - 1; now + recording.horizon < count; ++now) {
-    const auto first = moments.begin() + (now - recording.history + 1), present = moments.begin() + now,
+    const auto present = moments.begin() + now, first = present - recording.history + 1,
                last = present + recording.horizon;
     const bool kept = thinning.chance(0.25);
     if (!kept && std::all_of(first, last + 1, [](const Moment& moment) { return moment.speed < standing; })) continue;
-    Sample sample{.ego_status = {}, .agent_pos = {}, .vl = {}, .reasoning = {}, .frames = {}, .moment = now};
-    for (auto then = first; then <= present; ++then) {
-      append_state(*then, present->ego, sample.ego_status);
-      const auto moment = static_cast<size_t>(then - moments.begin());
-      if (raster_of[moment] < 0) {
-        raster_of[moment] = static_cast<int>(result.rasters.size());
-        std::vector<uint8_t>& raster = result.rasters.emplace_back(3 * recording.raster * recording.raster);
-        render(drive, static_cast<int>(moment), recording.raster, recording.metres, raster.data());
-      }
-      sample.frames.push_back(raster_of[moment]);
-    }
+    Sample sample{.ego_status = {}, .agent_pos = {}, .vl = {}, .reasoning = {}, .moment = now};
+    for (auto then = first; then <= present; ++then) append_state(*then, present->ego, sample.ego_status);
     for (auto then = present + 1; then <= last; ++then) {
       const Point place = present->ego.local(then->ego.point());
       sample.agent_pos.push_back(static_cast<float>(place.x));
@@ -57,9 +47,23 @@ RouteSamples make_samples(const Drive& drive, const RecordingSettings& recording
     Tokens tokens = make_tokens(drive, now);
     sample.vl = std::move(tokens.vl);
     sample.reasoning = std::move(tokens.reasoning);
-    result.samples.push_back(std::move(sample));
+    samples.push_back(std::move(sample));
   }
-  return result;
+  return samples;
+}
+
+std::vector<std::vector<uint8_t>> make_rasters(const Drive& drive, const std::vector<Sample>& samples,
+                                               const RecordingSettings& recording) {
+  std::vector<std::vector<uint8_t>> rasters(drive.moments.size());
+  for (const Sample& sample : samples) {
+    for (int moment = sample.moment - recording.history + 1; moment <= sample.moment; ++moment) {
+      std::vector<uint8_t>& raster = rasters[static_cast<size_t>(moment)];
+      if (!raster.empty()) continue;
+      raster.resize(static_cast<size_t>(3 * recording.raster * recording.raster));
+      render(drive, moment, recording.raster, recording.metres, raster.data());
+    }
+  }
+  return rasters;
 }
 
 }  // namespace bev::world

@@ -16,19 +16,15 @@ struct Sample {
                                   // places and headings relative to the ego now
   std::vector<float> agent_pos;   // [H, 2]: x forward, y left, m
   std::vector<uint16_t> vl, reasoning;  // bf16, see tokens.h
-  std::vector<int> frames;              // [To]: numbers within `RouteSamples::rasters`, oldest first
-  int moment;                           // of the drive: the present
-};
-
-struct RouteSamples {
-  uint32_t route;
-  int raster_side;
-  std::vector<std::vector<uint8_t>> rasters;  // each [3, side, side]; only those that a sample shows
-  std::vector<Sample> samples;
+  int moment;                           // of the drive: the present. Its rasters are those of the To moments up to it
 };
 
 /// Of the samples in which the ego stands still from the first observed step to the last waypoint only a quarter is
 /// kept. A function of its arguments.
-RouteSamples make_samples(const Drive& drive, const RecordingSettings& recording);
+std::vector<Sample> make_samples(const Drive& drive, const RecordingSettings& recording);
+
+/// The rasters that samples of a drive show, by moment, each U8 [3, side, side]; empty for moments that none shows.
+std::vector<std::vector<uint8_t>> make_rasters(const Drive& drive, const std::vector<Sample>& samples,
+                                               const RecordingSettings& recording);
 
 }  // namespace bev::world

@@ -41,8 +41,8 @@ std::unique_ptr<ConvolutionEngine> make_plain_convolution();
 std::unique_ptr<ConvolutionEngine> make_cpu_convolution();
 
 /// cuDNN (graph API, NHWC) on the current CUDA device; plans are chosen by timing, once a shape, and cached in
-/// `cache_file`.
+/// `cache_directory`.
 std::unique_ptr<ConvolutionEngine> make_cuda_convolution(const Stream& stream, Precision precision,
-                                                         const std::string& cache_file);
+                                                         const std::string& cache_directory);
 
 }  // namespace bev

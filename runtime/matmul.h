@@ -54,8 +54,8 @@ std::unique_ptr<MatmulEngine> make_plain_matmul();
 std::unique_ptr<MatmulEngine> make_cpu_matmul();
 
 /// cuBLASLt on the current CUDA device. The algorithm for each shape is found by timing what the heuristics offer,
-/// once, and cached in `cache_file` (empty: not kept). Allocates its workspace here, nothing later.
+/// once, and cached in `cache_directory` (empty: not kept). Allocates its workspace here, nothing later.
 std::unique_ptr<MatmulEngine> make_cuda_matmul(const Stream& stream, Precision precision,
-                                               const std::string& cache_file);
+                                               const std::string& cache_directory);
 
 }  // namespace bev

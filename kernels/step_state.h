@@ -26,9 +26,10 @@ struct UpdateState {
   double bias_correction1 = 1;  // 1 - beta1^(updates + 1)
   double bias_correction2 = 1;
   double ema_decay = 0;
-  int64_t updates = 0;  // of the weights, those of this step included once it is decided
-  int64_t skipped = 0;  // steps whose loss or gradient was not finite
-  uint32_t skip = 0;    // 1: this step is such a one, leave weights, moments and averages alone
+  int64_t bad_micro = -1;  // this replica's first micro-batch whose loss is not finite; -1: none
+  int64_t updates = 0;     // of the weights, those of this step included once it is decided
+  int64_t skipped = 0;     // steps whose loss or gradient was not finite
+  uint32_t skip = 0;       // 1: this step is such a one, leave weights, moments and averages alone
 };
 
 }  // namespace bev

@@ -45,10 +45,12 @@ std::shared_ptr<Arena> Arena::over(void* base, size_t capacity, std::shared_ptr<
 
 std::shared_ptr<void> Arena::allocate(size_t bytes) {
   const size_t wanted = rounded(bytes);
-  auto best = free_.end();  // best fit, the lowest address among equals: deterministic, and little is wasted by steps
-                            // that repeat
+  // Best fit among the holes, the lowest address among equals: little is wasted by steps that repeat. The end of the
+  // arena comes last, however small it is, so that offsets do not depend on the capacity.
+  auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
-    if (it->second >= wanted && (best == free_.end() || it->second < best->second)) best = it;
+    const bool hole = it->first + it->second < capacity_;
+    if (it->second >= wanted && (best == free_.end() || (hole && it->second < best->second))) best = it;
   }
   if (best == free_.end()) {
     std::string table;
@@ -65,6 +67,7 @@ std::shared_ptr<void> Arena::allocate(size_t bytes) {
   if (available > wanted) free_[offset + wanted] = available - wanted;
   used_[offset] = {wanted, label_};
   in_use_ += wanted;
+  extent_ = std::max(extent_, offset + wanted);
   if (in_use_ > peak_) {
     peak_ = in_use_;
     if (record_peak_) at_peak_ = holdings();

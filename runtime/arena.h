@@ -51,6 +51,9 @@ class Arena : public std::enable_shared_from_this<Arena> {
   size_t capacity() const { return capacity_; }
   size_t in_use() const { return in_use_; }
   size_t peak() const { return peak_; }
+  /// Where the highest block ended that was ever handed out: the capacity with which an arena serves the same requests
+  /// at the same offsets. At least peak(), by what holes cost.
+  size_t extent() const { return extent_; }
 
   struct Holding {
     std::string label;
@@ -76,7 +79,7 @@ class Arena : public std::enable_shared_from_this<Arena> {
   std::shared_ptr<void> owner_;
   std::map<size_t, size_t> free_;  // offset -> bytes, never two neighbours
   std::map<size_t, Block> used_;   // by offset
-  size_t in_use_ = 0, peak_ = 0;
+  size_t in_use_ = 0, peak_ = 0, extent_ = 0;
   std::set<std::string, std::less<>> labels_ = {""};  // addresses of its members stay valid
   const std::string* label_ = &*labels_.begin();
   bool record_peak_ = false;

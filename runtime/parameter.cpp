@@ -87,6 +87,8 @@ void ParameterStore::allocate(Arena& arena, DType dtype, const std::vector<Param
   trained_ = order;
   std::vector<Parameter*> others;
   for (const auto& parameter : all_) {
+    parameter->gradient = {};  // of an earlier call
+    for (const auto& slice : parameter->slices) slice->gradient = {};
     parameter->trainable = std::find(order.begin(), order.end(), parameter.get()) != order.end();
     for (const auto& slice : parameter->slices) slice->trainable = parameter->trainable;
     if (!parameter->trainable) others.push_back(parameter.get());

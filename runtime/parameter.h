@@ -85,7 +85,8 @@ class ParameterStore {
 
   /// Gives storage to everything, gradients zeroed (`zero` writes that many zero bytes to device memory). `order` lists
   /// the parameters that get a gradient in the order in which backward finishes them (from a dry run); all others
-  /// become not trainable and are stored behind them. Buffers of the arena are aligned per parameter to 256 bytes.
+  /// become not trainable and are stored behind them. Buffers of the arena are aligned per parameter to 256 bytes. May
+  /// be called again, with another arena or order: everything moves.
   void allocate(Arena& arena, DType dtype, const std::vector<Parameter*>& order,
                 const std::function<void(void* memory, size_t bytes)>& zero);
 

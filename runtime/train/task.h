@@ -43,7 +43,8 @@ class Task {
 
   /// Metrics of one validation batch, added to `sums`; the tape does not record, context.training is false. Samples
   /// numbered -1 are padding and do not count. May synchronise with the device. Random numbers depend on the sample's
-  /// number alone.
+  /// number alone. On a dry stream, where memory is planned: makes its allocations and launches, reads nothing back and
+  /// adds nothing to `sums`.
   virtual void validate(Context& context, const Batch& batch, MetricSums& sums) = 0;
 };
 

@@ -36,6 +36,10 @@ class Context {
     return Tensor(arena->allocate(static_cast<size_t>(shape.elements()) * size_of(type)), shape, type);
   }
   Tensor empty(const Shape& shape) { return empty(shape, dtype); }
+  /// Memory for an op's output: `into`, where its caller has chosen some (dense, of as many elements), else new memory.
+  Tensor output_memory(const Tensor& into, const Shape& shape) {
+    return into.defined() ? into.view(shape) : empty(shape);
+  }
 
   /// An identifier for the next place in this step that draws random numbers. Forward passes visit places in the same
   /// order, so a place has the same number in every step and on every replica.

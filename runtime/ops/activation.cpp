@@ -54,9 +54,9 @@ void backward(Context& context, const Drawing& drawing, const Tensor& d_y, const
 
 /// y = dropout(f(x)); `op` is a literal.
 template <class Function>
-Variable apply(Context& context, const char* op, const Variable& x, double p) {
+Variable apply(Context& context, const char* op, const Variable& x, double p, const Tensor& into = {}) {
   const Drawing drawing = draw(context, x, p);
-  const Variable y = context.tape.output(context.empty(x.shape()));
+  const Variable y = context.tape.output(context.output_memory(into, x.shape()));
   forward<Function>(context, drawing, x.value(), y.value());
   Tensor saved;
   if constexpr (std::is_same_v<Function, Relu>) {
@@ -75,14 +75,14 @@ Variable apply(Context& context, const char* op, const Variable& x, double p) {
 
 }  // namespace
 
-Variable activate(Context& context, const Variable& x, Activation f, double p) {
+Variable activate(Context& context, const Variable& x, Activation f, double p, const Tensor& into) {
   switch (f) {
     case Activation::relu:
-      return apply<Relu>(context, "relu", x, p);
+      return apply<Relu>(context, "relu", x, p, into);
     case Activation::gelu:
-      return apply<Gelu>(context, "gelu", x, p);
+      return apply<Gelu>(context, "gelu", x, p, into);
     case Activation::silu:
-      return apply<Silu>(context, "silu", x, p);
+      return apply<Silu>(context, "silu", x, p, into);
   }
   fail(ErrorKind::runtime, "activation {} does not exist", static_cast<int>(f));
 }

@@ -88,9 +88,9 @@ void backward(Context& context, const Attention& attention, const Tensor& d_o, c
 }  // namespace
 
 Variable few_key_attention(Context& context, const Variable& q, const LayeredKeys& keys, int64_t layer, int64_t heads,
-                           const CausalMask& causal, double dropout) {
+                           const CausalMask& causal, double dropout, const Tensor& into) {
   const int64_t samples = q.dim(0), queries = q.dim(1), width = q.dim(2), count = keys.k.dim(2), layers = keys.layers();
-  const Variable o = context.tape.output(context.empty(q.shape()));
+  const Variable o = context.tape.output(context.output_memory(into, q.shape()));
   const int64_t first = layer * count * width, sample = layers * count * width;
   Attention attention{.q = {q.value(), 0, queries * width, width},
                       .k = {keys.k.value(), first, sample, width},

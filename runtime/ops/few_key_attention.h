@@ -15,9 +15,9 @@ struct LayeredKeys {
 
 /// q [samples, queries, E] over the keys of `layer` (0 where one serves all layers); returns [samples, queries, E].
 /// Scores are scaled by 1/sqrt(E / heads). `dropout` acts on the probabilities. Where keys hold several layers, each
-/// layer must be attended to exactly once.
+/// layer must be attended to exactly once. `into`: memory for the output.
 Variable few_key_attention(Context& context, const Variable& q, const LayeredKeys& keys, int64_t layer, int64_t heads,
-                           const CausalMask& causal, double dropout);
+                           const CausalMask& causal, double dropout, const Tensor& into = {});
 
 /// Self-attention over packed projections qkv [samples, tokens, 3 E] (queries, keys, values side by side); returns
 /// [samples, tokens, E].

@@ -50,7 +50,8 @@ void backward(Context& context, const Saved& saved, const Tensor& d_y, Parameter
 
 }  // namespace
 
-Variable head_norm(Context& context, const Variable& x, Parameter* weight, int64_t heads, int64_t positions) {
+Variable head_norm(Context& context, const Variable& x, Parameter* weight, int64_t heads, int64_t positions,
+                   const Tensor& into) {
   const int64_t width = x.dim(-1) / heads, rows = x.size() / width;
   const Saved saved{.x = x.value(),
                     .rstd = context.empty({rows}),
@@ -58,7 +59,7 @@ Variable head_norm(Context& context, const Variable& x, Parameter* weight, int64
                     .width = width,
                     .heads = heads,
                     .positions = positions};
-  const Variable y = context.tape.output(context.empty(x.shape()));
+  const Variable y = context.tape.output(context.output_memory(into, x.shape()));
   visit_float(context.dtype, [&]<class T>(T) {
     const HeadNormForward<T> kernel{.x = saved.x.data<T>(),
                                     .weight = weight ? weight->value.data<T>() : nullptr,

@@ -82,7 +82,7 @@ void modulation_gradient(Context& context, const Saved& saved, const Tensor& d_y
 }  // namespace
 
 Variable layer_norm(Context& context, const Variable& x, Parameter& gamma, Parameter& beta,
-                    const Modulation* modulation, double eps) {
+                    const Modulation* modulation, double eps, const Tensor& into) {
   const int64_t width = x.dim(-1), rows = x.size() / width;
   Saved saved{.x = x.value(),
               .mean = context.empty({rows}),
@@ -97,7 +97,7 @@ Variable layer_norm(Context& context, const Variable& x, Parameter& gamma, Param
     saved.scale = modulation->scale.value();
     saved.rows_per_sample = rows / modulation->shift.dim(0);
   }
-  const Variable y = context.tape.output(context.empty(x.shape()));
+  const Variable y = context.tape.output(context.output_memory(into, x.shape()));
   visit_float(context.dtype, [&]<class T>(T) {
     const LayerNormForward<T> kernel{.x = saved.x.data<T>(),
                                      .gamma = gamma.value.data<T>(),

@@ -11,8 +11,9 @@ struct Modulation {
 };
 
 /// y = LN(x) over the last dimension of x [..., width], times `gamma` plus `beta` ([width] each). With a modulation, x
-/// is [samples, rows, width] and y = LN(x) (1 + scale) + shift, the same for all rows of a sample.
+/// is [samples, rows, width] and y = LN(x) (1 + scale) + shift, the same for all rows of a sample. `into`: memory for
+/// y.
 Variable layer_norm(Context& context, const Variable& x, Parameter& gamma, Parameter& beta,
-                    const Modulation* modulation = nullptr, double eps = 1e-5);
+                    const Modulation* modulation = nullptr, double eps = 1e-5, const Tensor& into = {});
 
 }  // namespace bev

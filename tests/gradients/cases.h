@@ -23,6 +23,7 @@ std::vector<GradientCase> embedding_cases();
 std::vector<GradientCase> group_norm_cases();
 std::vector<GradientCase> cell_attention_cases();
 std::vector<GradientCase> bev_encoder_cases();
+std::vector<GradientCase> residual_norm_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
@@ -35,13 +36,14 @@ inline std::vector<GradientCase> all_cases() {
            many_key_attention_cases,
            token_cases,
            qk_attention_cases,
+           condition_encoder_cases,
            gru_cases,
            residual_cases,
            embedding_cases,
-           condition_encoder_cases,
            group_norm_cases,
            cell_attention_cases,
            bev_encoder_cases,
+           residual_norm_cases,
        }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }

@@ -4,12 +4,13 @@
 //     P = softmax(q k^T scale + mask),   o = dropout(P) v
 #pragma once
 
-#include <cmath>
+#include <array>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/annotate.h"
 #include "kernels/dropout.h"
+#include "kernels/math.h"
 
 namespace bev {
 
@@ -64,20 +65,22 @@ struct FewKeyForward {
     }
     team.sync();
     const T largest = team.template max<T>(keys, [&](int64_t j) { return p[j]; });
-    const T total = team.template sum<T>(keys, [&](int64_t j) { return std::exp(p[j] - largest); });
+    team.each(keys, [&](int64_t j) { p[j] = branch_free::exp(p[j] - largest); });
     team.sync();
-    const int64_t first = (head * shape.queries + t) * ((keys + 3) / 4 * 4);  // of the row's dropout elements
-    team.each(keys, [&](int64_t j) {
-      p[j] = std::exp(p[j] - largest) / total;
-      if (shape.dropout.active()) d[j] = p[j] * shape.dropout.factor(b, first + j);
+    const T norm = 1 / team.template sum<T>(keys, [&](int64_t j) { return p[j]; });
+    const int64_t groups = (keys + 3) / 4, first = (head * shape.queries + t) * groups;  // of the row's dropout
+    team.each(groups, [&](int64_t g) {
+      const int64_t count = keys - 4 * g < 4 ? keys - 4 * g : 4;
+      for (int64_t j = 4 * g; j < 4 * g + count; ++j) p[j] *= norm;
+      if (!shape.dropout.active()) return;
+      const auto four = shape.dropout.factors(b, first + g);
+      for (int64_t i = 0; i < count; ++i) d[4 * g + i] = p[4 * g + i] * four.factor[i];
     });
     team.sync();
     T* out = o.at(b, t, head, width);
-    team.each(width, [&](int64_t i) {
-      T sum = 0;
-      for (int64_t j = 0; j < keys; ++j) sum += d[j] * v.at(b, j, head, width)[i];
-      out[i] = sum;
-    });
+    team.template columns<T, 1>(
+        keys, width, [&](int64_t j, int64_t i) { return std::array<T, 1>{d[j] * v.at(b, j, head, width)[i]}; },
+        [&](int64_t i, const std::array<T, 1>& sum) { out[i] = sum[0]; });
   }
 };
 
@@ -107,34 +110,33 @@ struct FewKeyBackward {
       }
     }
     team.sync();
+    // The softmax's backward needs no mask: p * (mask * d) is the dropped p times d.
     for (int64_t t = 0; t < queries; ++t) {
-      const int64_t first = (head * queries + t) * ((keys + 3) / 4 * 4);
-      const auto d_p = [&](int64_t j) {
-        return shape.dropout.active() ? d[t * keys + j] * shape.dropout.factor(b, first + j) : d[t * keys + j];
-      };
-      const T dot = team.template sum<T>(keys, [&](int64_t j) { return p[t * keys + j] * d_p(j); });
-      team.each(keys, [&](int64_t j) { d[t * keys + j] = p[t * keys + j] * (d_p(j) - dot) * shape.scale; });
+      const T *pt = p + t * keys, *dropped_t = dropped_p + t * keys;
+      T* dt = d + t * keys;
+      const T dot = team.template sum<T>(keys, [&](int64_t j) { return dropped_t[j] * dt[j]; });
+      team.each(keys, [&](int64_t j) { dt[j] = (dropped_t[j] * dt[j] - pt[j] * dot) * shape.scale; });
     }
     team.sync();
     for (int64_t t = 0; t < queries; ++t) {
       T* out = d_q.at(b, t, head, width);
-      team.each(width, [&](int64_t i) {
-        T sum = accumulate_q ? out[i] : T(0);
-        for (int64_t j = 0; j < keys; ++j) sum += d[t * keys + j] * k.at(b, j, head, width)[i];
-        out[i] = sum;
-      });
+      team.template columns<T, 1>(
+          keys, width,
+          [&](int64_t j, int64_t i) { return std::array<T, 1>{d[t * keys + j] * k.at(b, j, head, width)[i]}; },
+          [&](int64_t i, const std::array<T, 1>& sum) { out[i] = accumulate_q ? out[i] + sum[0] : sum[0]; });
     }
     for (int64_t j = 0; j < keys; ++j) {
       T *out_k = d_k.at(b, j, head, width), *out_v = d_v.at(b, j, head, width);
-      team.each(width, [&](int64_t i) {
-        T sum_k = accumulate_k ? out_k[i] : T(0), sum_v = accumulate_v ? out_v[i] : T(0);
-        for (int64_t t = 0; t < queries; ++t) {
-          sum_k += d[t * keys + j] * q.at(b, t, head, width)[i];
-          sum_v += dropped_p[t * keys + j] * d_o.at(b, t, head, width)[i];
-        }
-        out_k[i] = sum_k;
-        out_v[i] = sum_v;
-      });
+      team.template columns<T, 2>(
+          queries, width,
+          [&](int64_t t, int64_t i) {
+            return std::array<T, 2>{d[t * keys + j] * q.at(b, t, head, width)[i],
+                                    dropped_p[t * keys + j] * d_o.at(b, t, head, width)[i]};
+          },
+          [&](int64_t i, const std::array<T, 2>& sums) {
+            out_k[i] = accumulate_k ? out_k[i] + sums[0] : sums[0];
+            out_v[i] = accumulate_v ? out_v[i] + sums[1] : sums[1];
+          });
     }
   }
 };

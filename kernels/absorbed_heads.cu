@@ -6,6 +6,5 @@ using bev::Stream;
 
 template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::ScaleSlices<float>&);
 template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::SpreadValueBias<float>&);
-template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::ValueBiasRowGradient<float>&);
+template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::ValueBiasBackward<float>&);
 template void bev::cuda::run_columns(const Stream&, int64_t, int64_t, float*, const bev::SliceWeightGradient<float>&);
-template void bev::cuda::run_columns(const Stream&, int64_t, int64_t, float*, const bev::ValueBiasGradient<float>&);

@@ -64,40 +64,26 @@ struct SpreadValueBias {
   double bytes(int64_t rows) const { return 1.0 * sizeof(T) * static_cast<double>(rows * heads * slice); }
 };
 
-/// d_r = d_y . bias, head by head. One row of the launch is one head of one row.
+/// d_r = d_y . bias, head by head, and r * d_y, whose sum over rows is the bias's gradient. One row of the launch is
+/// one head of one row.
 template <class T>
-struct ValueBiasRowGradient {
+struct ValueBiasBackward {
   using Element = T;
-  const T *d_y, *bias;
-  T* d_sums;
+  const T *d_y, *bias, *sums;  // [rows, heads * slice], [heads * slice], [rows, heads]
+  T *d_sums, *scaled;          // d_sums [rows, heads]; scaled [rows, heads * slice]
   int64_t heads, slice;
   bool accumulate;
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
     const T *d = d_y + row * slice, *b = bias + row % heads * slice;
+    const T r = sums[row];
     const T total = team.template sum<T>(slice, [&](int64_t i) { return d[i] * b[i]; });
     if (team.leader()) d_sums[row] = accumulate ? d_sums[row] + total : total;
+    T* out = scaled + row * slice;
+    team.each(slice, [&](int64_t i) { out[i] = r * d[i]; });
   }
-};
-
-/// d_bias = sum over rows of r * d_y.
-template <class T>
-struct ValueBiasGradient {
-  using Element = T;
-  static constexpr int sums = 1;
-  const T *d_y, *row_sums;  // row_sums may be null: 1
-  T* d_bias;
-  int64_t heads, slice;
-  bool accumulate;
-
-  BEV_HD std::array<T, 1> value(int64_t row, int64_t col) const {
-    const T d = d_y[row * heads * slice + col];
-    return {row_sums ? row_sums[row * heads + col / slice] * d : d};
-  }
-  BEV_HD void finish(int64_t col, const std::array<T, 1>& total) const {
-    d_bias[col] = accumulate ? d_bias[col] + total[0] : total[0];
-  }
+  double bytes(int64_t rows) const { return 2.0 * sizeof(T) * static_cast<double>(rows * slice); }
 };
 
 }  // namespace bev

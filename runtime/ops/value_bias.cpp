@@ -2,6 +2,7 @@
 
 #include "kernels/absorbed_heads.h"
 #include "kernels/launch.h"
+#include "runtime/ops/linear.h"
 
 namespace bev {
 
@@ -22,30 +23,27 @@ bool start_with_bias(Context& context, const ValueBias& bias, int64_t heads, con
 
 void add_bias_gradients(Context& context, const ValueBias& bias, int64_t heads, const Tensor& d_y) {
   if (!bias.bias) return;
-  const int64_t width = bias.bias->size(), rows = d_y.size() / width, slice = width / heads;
-  visit_float(context.dtype, [&]<class T>(T) {
-    if (bias.sums.defined()) {
-      context.tape.add(bias.sums.gradient(), [&](const Tensor& gradient, bool accumulate) {
-        const ValueBiasRowGradient<T> kernel{.d_y = d_y.data<T>(),
-                                             .bias = bias.bias->value.data<T>(),
-                                             .d_sums = gradient.data<T>(),
-                                             .heads = heads,
-                                             .slice = slice,
-                                             .accumulate = accumulate};
-        for_rows(context.stream, rows * heads, slice, kernel);
+  const int64_t width = bias.bias->size(), rows = d_y.size() / width;
+  Tensor d_bias_rows = d_y;
+  if (bias.sums.defined()) {
+    if (!bias.sums.needs_gradient()) fail(ErrorKind::runtime, "{}: its row sums are constants", bias.bias->name);
+    d_bias_rows = context.empty(d_y.shape());
+    context.tape.add(bias.sums.gradient(), [&](const Tensor& gradient, bool accumulate) {
+      visit_float(context.dtype, [&]<class T>(T) {
+        const ValueBiasBackward<T> kernel{.d_y = d_y.data<T>(),
+                                          .bias = bias.bias->value.data<T>(),
+                                          .sums = bias.sums.value().data<T>(),
+                                          .d_sums = gradient.data<T>(),
+                                          .scaled = d_bias_rows.data<T>(),
+                                          .heads = heads,
+                                          .slice = width / heads,
+                                          .accumulate = accumulate};
+        for_rows(context.stream, rows * heads, width / heads, kernel);
       });
-    }
-    context.tape.add(*bias.bias, [&](const Tensor& gradient, bool accumulate) {
-      using Kernel = ValueBiasGradient<T>;
-      const Tensor workspace = context.empty({columns_workspace<Kernel>(rows, width)});
-      const Kernel kernel{.d_y = d_y.data<T>(),
-                          .row_sums = bias.sums.defined() ? bias.sums.value().data<T>() : nullptr,
-                          .d_bias = gradient.data<T>(),
-                          .heads = heads,
-                          .slice = slice,
-                          .accumulate = accumulate};
-      for_columns(context.stream, rows, width, workspace.data<T>(), kernel);
     });
+  }
+  context.tape.add(*bias.bias, [&](const Tensor& gradient, bool accumulate) {
+    sum_rows(context, d_bias_rows, rows, width, gradient, accumulate);
   });
 }
 

@@ -28,7 +28,7 @@ class Simulation {
                .s = s_,
                .ego = road_pose(route, drive_.scenery.avoidance, s_).pose,
                .speed = v_,
-               .acceleration = a_,
+               .acceleration = 0,
                .command = route.command(s_),
                .target = route.target(s_),
                .signal = {},
@@ -51,9 +51,9 @@ class Simulation {
     size_t count = 0;
     if (const auto car = traffic_.ahead(s_)) leaders[count++] = {car->s - s_ - Traffic::leader_length, car->v};
     if (const auto signal = signal_leader(drive_.signals, time, s_, v_)) leaders[count++] = *signal;
-    a_ = follow(v_, profile_.at(s_ + 0.3 * v_), {leaders.data(), count});
+    const double a = follow(v_, profile_.at(s_ + 0.3 * v_), {leaders.data(), count});
     traffic_.step(time, s_);
-    const double v = next_speed(v_, a_);
+    const double v = next_speed(v_, a);
     s_ += (v_ + v) / 2 * step_seconds / road_pose(drive_.route, drive_.scenery.avoidance, s_).stretch;
     v_ = v;
   }
@@ -62,7 +62,7 @@ class Simulation {
   Drive& drive_;
   SpeedProfile profile_;
   Traffic traffic_;
-  double s_ = start_s, v_ = 0, a_ = 0;
+  double s_ = start_s, v_ = 0;
 };
 
 }  // namespace
@@ -79,7 +79,11 @@ Drive drive_route(const WorldSettings& world, uint64_t seed, uint32_t number, do
   const int frames = static_cast<int>(std::lround(seconds / frame_seconds));
   for (int step = 0; step <= frames * steps_a_frame; ++step) {
     const double time = step * step_seconds;
-    if (step % steps_a_frame == 0) drive.moments.push_back(simulation.look(time));
+    if (step % steps_a_frame == 0) {
+      Moment now = simulation.look(time);
+      if (step > 0) now.acceleration = (now.speed - drive.moments.back().speed) / frame_seconds;
+      drive.moments.push_back(std::move(now));
+    }
     simulation.step(time);
   }
   return drive;

@@ -14,7 +14,8 @@ namespace bev::world {
 struct Moment {
   double time, s;  // seconds; route position of the ego's middle
   Pose ego;
-  double speed, acceleration;  // m/s; m/s^2 in the step that ended now
+  double speed;         // m/s
+  double acceleration;  // m/s^2, mean since the moment before; 0 at the first
   Command command;
   Point target;
   struct SignalView {

@@ -131,6 +131,13 @@ void add_verges(const Route& route, const RoadMap& roads, Random& random, std::v
     }
   }
   for (const Junction& junction : route.junctions) {
+    if (junction.closed_ahead) {  // across the head of the T
+      const int count = random.poisson(verge_density * verge_width * 2 * box_half);
+      for (int i = 0; i < count; ++i) {
+        const double x = road_half + verge_gap + random.uniform(0, verge_width);
+        strew(junction.place(x, random.uniform(-box_half, box_half)), junction.middle());
+      }
+    }
     for (const Point arm : unused_arms(junction)) {
       for (const double side : {-1.0, 1.0}) {
         const int count = random.poisson(verge_density * verge_width * arm_length);

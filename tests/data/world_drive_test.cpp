@@ -41,6 +41,9 @@ TEST_CASE("positions change as speeds say, and headings point where the car goes
       // largest change of acceleration, 6.8 m/s^2, between the two ends.
       CHECK(std::abs(chord - mean * frame_seconds) < 0.22 + 0.02 * mean);
       CHECK(std::abs(b.speed - a.speed) <= 5 * frame_seconds + 1e-9);
+      CHECK(b.acceleration == doctest::Approx((b.speed - a.speed) / frame_seconds));
+      CHECK(throttle(b.acceleration) == doctest::Approx(std::max(0.0, b.acceleration / 2)));
+      CHECK(brake(b.acceleration) == doctest::Approx(std::clamp(-b.acceleration / 3, 0.0, 1.0)));
       CHECK(std::abs(b.ego.heading - a.ego.heading) < 0.12 * chord + 0.15);
       if (chord < 0.3) continue;
       const Point ahead = a.ego.local(b.ego.point());

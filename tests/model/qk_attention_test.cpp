@@ -94,6 +94,48 @@ TEST_CASE("dropout masks differ from mask to mask, and are off outside of traini
   CHECK(layer(cpu.context, query, keys, call).shape() == Shape{2, 1, 3, 8});
 }
 
+TEST_CASE("the queries of several diffusion steps at once get what each step's would get alone") {
+  constexpr int64_t steps = 3, tokens = 5;
+  for (const bool rotary : {false, true}) {
+    const auto make = [&](bool at_once) {
+      const auto layer = std::make_shared<std::optional<QkAttention>>();
+      return GradientCase{
+          .name = at_once ? "at once" : "step by step",
+          .inputs = {{2, steps * tokens, 8}, {2, tokens, 8}},
+          .declare = [=](ParameterStore& store) { layer->emplace(store, "x", 8, 2, 0); },
+          .forward =
+              [=](Context& c, ParameterStore&, const std::vector<Variable>& x) {
+                ManyKeys keys(2);
+                keys.append(x[1]);
+                const auto attend = [&](const Variable& query) {
+                  const Variable y = (**layer)(c, query, keys, {.rotary = rotary});
+                  return y.view({y.dim(0), y.dim(2), 8});
+                };
+                if (at_once) return attend(x[0]);
+                // Sample by sample and step by step, each from its rows of the queries.
+                const std::vector<Variable> queries = c.tape.parts(x[0].view({2 * steps, tokens, 8}), 2 * steps);
+                const std::vector<Variable> sample = c.tape.parts(x[1], 2);
+                std::vector<Variable> samples;
+                for (int64_t b = 0; b < 2; ++b) {
+                  ManyKeys own(2);
+                  own.append(sample[static_cast<size_t>(b)]);
+                  std::vector<Variable> each;
+                  for (int64_t k = 0; k < steps; ++k) {
+                    const Variable y =
+                        (**layer)(c, queries[static_cast<size_t>(b * steps + k)], own, {.rotary = rotary});
+                    each.push_back(y.view({1, tokens, 8}));
+                  }
+                  samples.push_back(join_tokens(c, each));
+                }
+                return join_tokens(c, samples);
+              }};
+    };
+    const GradientResult result = compare_cases(make(true), make(false));
+    INFO(result.worst_place);
+    CHECK(result.worst_error < tolerance);
+  }
+}
+
 TEST_CASE("attention refuses what does not fit together") {
   CpuContext cpu;
   ParameterStore store;

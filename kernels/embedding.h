@@ -52,8 +52,8 @@ struct AddTimeEmbedding {
   const T* x;            // [samples, width]
   const int64_t* times;  // [samples], or null: `time` for all
   int64_t time;
-  T* y;  // samples y_sample apart
-  int64_t width, y_sample;
+  T* y;  // [samples, width]
+  int64_t width;
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t sample) const {
@@ -61,7 +61,7 @@ struct AddTimeEmbedding {
     const double t = static_cast<double>(times ? times[sample] : time);
     const double step = half > 1 ? 9.210340371976182736 / static_cast<double>(half - 1) : 0;  // ln(10000)
     const T* in = x + sample * width;
-    T* out = y + sample * y_sample;
+    T* out = y + sample * width;
     team.each(half, [&](int64_t i) {
       const double angle = t * std::exp(-step * static_cast<double>(i));
       out[i] = in[i] + static_cast<T>(std::sin(angle));

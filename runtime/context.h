@@ -43,7 +43,13 @@ class Context {
 
   /// An identifier for the next place in this step that draws random numbers. Forward passes visit places in the same
   /// order, so a place has the same number in every step and on every replica.
-  uint32_t next_random_place() { return random_places_++; }
+  uint32_t next_random_place() { return next_random_places(1); }
+  /// The first of `count` consecutive places.
+  uint32_t next_random_places(int64_t count) {
+    const uint32_t first = random_places_;
+    random_places_ += static_cast<uint32_t>(count);
+    return first;
+  }
   void restart_random_places() { random_places_ = 0; }
 
   Stream stream;

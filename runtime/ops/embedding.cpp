@@ -129,12 +129,10 @@ std::vector<Variable> split_columns(Context& context, const Variable& x, int64_t
 
 namespace {
 
-void add_time(Context& context, const Tensor& x, const int64_t* times, int64_t time, const Tensor& y, int64_t first,
-              int64_t y_sample) {
+void add_time(Context& context, const Tensor& x, const int64_t* times, int64_t time, const Tensor& y) {
   const int64_t width = x.dim(-1);
   visit_float(context.dtype, [&]<class T>(T) {
-    const AddTimeEmbedding<T> kernel{
-        .x = x.data<T>(), .times = times, .time = time, .y = y.data<T>() + first, .width = width, .y_sample = y_sample};
+    const AddTimeEmbedding<T> kernel{.x = x.data<T>(), .times = times, .time = time, .y = y.data<T>(), .width = width};
     for_rows(context.stream, x.size() / width, width, kernel);
   });
 }
@@ -146,7 +144,7 @@ Variable add_time_embedding(Context& context, const Variable& x, const Tensor& t
     fail(ErrorKind::runtime, "{} diffusion times for {} samples", times.size(), x.dim(0));
   }
   const Variable y = context.tape.output(context.empty(x.shape()));
-  add_time(context, x.value(), times.data<int64_t>(), 0, y.value(), 0, x.dim(1));
+  add_time(context, x.value(), times.data<int64_t>(), 0, y.value());
   context.tape.record("add_time_embedding", y, [&context, d_x = x.gradient(), slot = y.gradient()] {
     pass_gradient(context, d_x, Tape::take(slot));
   });
@@ -155,9 +153,9 @@ Variable add_time_embedding(Context& context, const Variable& x, const Tensor& t
 
 Tensor add_time_embeddings(Context& context, const Tensor& x, std::span<const int64_t> times) {
   const int64_t samples = x.dim(0), width = x.dim(1), count = static_cast<int64_t>(times.size());
-  const Tensor y = context.empty({samples, count, width});
+  const Tensor y = context.empty({count, samples, width});
   for (int64_t k = 0; k < count; ++k) {
-    add_time(context, x, nullptr, times[static_cast<size_t>(k)], y, k * width, count * width);
+    add_time(context, x, nullptr, times[static_cast<size_t>(k)], y.part(k * x.size(), x.shape()));
   }
   return y;
 }

@@ -27,7 +27,7 @@ std::vector<Variable> split_columns(Context& context, const Variable& x, int64_t
 /// x + e(t): x [samples, E], `times` i64 [samples] in device memory.
 Variable add_time_embedding(Context& context, const Variable& x, const Tensor& times);
 
-/// The same for several given times at once: x [samples, E]; returns [samples, times, E]. Values only.
+/// The same for several given times at once: x [samples, E]; returns [times, samples, E]. Values only.
 Tensor add_time_embeddings(Context& context, const Tensor& x, std::span<const int64_t> times);
 
 }  // namespace bev

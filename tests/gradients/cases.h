@@ -24,6 +24,7 @@ std::vector<GradientCase> group_norm_cases();
 std::vector<GradientCase> cell_attention_cases();
 std::vector<GradientCase> bev_encoder_cases();
 std::vector<GradientCase> residual_norm_cases();
+std::vector<GradientCase> denoiser_cases();
 
 inline std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
@@ -44,6 +45,7 @@ inline std::vector<GradientCase> all_cases() {
            cell_attention_cases,
            bev_encoder_cases,
            residual_norm_cases,
+           denoiser_cases,
        }) {
     for (GradientCase& test : cases()) all.push_back(std::move(test));
   }

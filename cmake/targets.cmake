@@ -44,7 +44,7 @@ if(BEV_HAS_CUDA)
 endif()
 
 # bev_room(NAME [libraries ...]): the folder's sources, as library bev_NAME. Folders below belong to it. CUDA sources and those
-# under cuda/ are left out where there is no CUDA, no_cuda.cpp where there is.
+# under cuda/ are left out where there is no CUDA, no_cuda.cpp where there is; and so for oneDNN.
 function(bev_room name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS *.cu)
@@ -53,6 +53,11 @@ function(bev_room name)
     list(FILTER sources EXCLUDE REGEX "/no_cuda\\.cpp$")
   else()
     list(FILTER sources EXCLUDE REGEX "/cuda/")
+  endif()
+  if(BEV_ONEDNN)
+    list(FILTER sources EXCLUDE REGEX "/no_onednn\\.cpp$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "/onednn/")
   endif()
   if(sources)
     add_library(bev_${name} STATIC ${sources})

@@ -1,4 +1,5 @@
-// The engines of the CPU without oneDNN: the plain loops compute floats too.
+// The engines of a program that was built without oneDNN: the plain loops compute floats too. Left out of the build
+// where there is oneDNN.
 #include "runtime/convolution.h"
 #include "runtime/matmul.h"
 

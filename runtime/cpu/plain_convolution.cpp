@@ -4,7 +4,7 @@
 //   forward          y[n, p, q, :]  += x[n, h, w, :] W[:, r, s, :]^T        h = p stride - padding + r,
 //   backward_data    d_x[n, h, w, :] += d_y[n, p, q, :] W[:, r, s, :]       w = q stride - padding + s
 //   backward_filter  d_W[:, r, s, :] += d_y[n, p, :, :]^T x[n, h, ..., :]
-// A task owns a block of the result and sums in a fixed order: the result does not depend on the number of threads.
+// A task owns a piece of the result and sums in a fixed order: bits do not depend on the number of threads.
 #include <algorithm>
 
 #include "runtime/convolution.h"
@@ -15,9 +15,6 @@
 namespace bev {
 
 namespace {
-
-using cpu::Block;
-using cpu::Operand;
 
 struct Range {
   int64_t begin, end;
@@ -39,123 +36,85 @@ class Convolution {
   void forward(const T* x, const T* w, T* y) const {
     const int64_t rows = shape_.n * out_h_;
 #pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < rows; ++row) {
-      over_blocks(out_w_, shape_.k, [&](Range pixels, Range channels) {
-        forward_block(row / out_h_, row % out_h_, pixels, channels, x, w, y);
-      });
-    }
+    for (int64_t row = 0; row < rows; ++row) forward_row(row / out_h_, row % out_h_, x, w, y);
   }
 
   void backward_data(const T* d_y, const T* w, T* d_x, bool accumulate) const {
     const int64_t rows = shape_.n * shape_.h;
 #pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < rows; ++row) {
-      over_blocks(shape_.w, shape_.c, [&](Range pixels, Range channels) {
-        data_block(row / shape_.h, row % shape_.h, pixels, channels, d_y, w, d_x, accumulate);
-      });
-    }
+    for (int64_t row = 0; row < rows; ++row) data_row(row / shape_.h, row % shape_.h, d_y, w, d_x, accumulate);
   }
 
   void backward_filter(const T* x, const T* d_y, T* d_w, bool accumulate) const {
-    const int64_t across = blocks(shape_.c, Block<T>::columns), down = blocks(shape_.k, Block<T>::rows);
+    constexpr int64_t length = 128;
+    const int64_t across = (shape_.c + length - 1) / length, down = (shape_.k + length - 1) / length;
     const int64_t tasks = shape_.r * shape_.s * down * across;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < tasks; ++task) {
-      const int64_t tap = task / (down * across);
-      filter_block(tap / shape_.s, tap % shape_.s, block(task / across % down, Block<T>::rows, shape_.k),
-                   block(task % across, Block<T>::columns, shape_.c), x, d_y, d_w, accumulate);
+      const int64_t tap = task / (down * across), k = task / across % down * length, c = task % across * length;
+      filter_block(tap / shape_.s, tap % shape_.s, {k, std::min(k + length, shape_.k)},
+                   {c, std::min(c + length, shape_.c)}, x, d_y, d_w, accumulate);
     }
   }
 
  private:
-  static int64_t blocks(int64_t size, int64_t length) { return (size + length - 1) / length; }
-  static Range block(int64_t index, int64_t length, int64_t size) {
-    return {index * length, std::min(size, (index + 1) * length)};
-  }
-
-  template <class Body>
-  static void over_blocks(int64_t pixels, int64_t channels, const Body& body) {
-    for (int64_t i = 0; i < blocks(pixels, Block<T>::rows); ++i) {
-      for (int64_t j = 0; j < blocks(channels, Block<T>::columns); ++j) {
-        body(block(i, Block<T>::rows, pixels), block(j, Block<T>::columns, channels));
-      }
-    }
-  }
-
-  /// Writes a block to rows that lie `row` elements apart.
-  static void write(const Block<T>& total, int64_t rows, int64_t columns, T* out, int64_t row, bool accumulate) {
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) {
-        out[i * row + j] = accumulate ? out[i * row + j] + total.sum[i][j] : total.sum[i][j];
-      }
-    }
-  }
-
-  const T* filter(const T* w, int64_t k, int64_t r, int64_t s, int64_t c) const {
-    return w + ((k * shape_.r + r) * shape_.s + s) * shape_.c + c;
-  }
+  const T* filter(const T* w, int64_t r, int64_t s, int64_t c) const { return w + (r * shape_.s + s) * shape_.c + c; }
   int64_t filter_size() const { return shape_.r * shape_.s * shape_.c; }
 
-  void forward_block(int64_t n, int64_t p, Range q, Range k, const T* x, const T* w, T* y) const {
+  /// y[n, p, :, :].
+  void forward_row(int64_t n, int64_t p, const T* x, const T* w, T* y) const {
     const int64_t stride = shape_.stride, padding = shape_.padding;
-    Block<T> total;
-    total.clear(q.end - q.begin);
+    T* out = y + (n * out_h_ + p) * out_w_ * shape_.k;
+    std::fill_n(out, out_w_ * shape_.k, T{0});
     for (int64_t r = 0; r < shape_.r; ++r) {
       const int64_t h = p * stride - padding + r;
       if (h < 0 || h >= shape_.h) continue;
       for (int64_t s = 0; s < shape_.s; ++s) {
-        const Range inside = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
-        const Range part{std::max(q.begin, inside.begin), std::min(q.end, inside.end)};
-        if (part.begin >= part.end) continue;
-        const T* pixels = x + ((n * shape_.h + h) * shape_.w + part.begin * stride - padding + s) * shape_.c;
-        cpu::add_product(part.end - part.begin, k.end - k.begin, shape_.c, Operand<T>{pixels, stride * shape_.c, 1},
-                         Operand<T>{filter(w, k.begin, r, s, 0), 1, filter_size()}, total.sum[part.begin - q.begin],
-                         Block<T>::columns);
+        const Range q = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
+        const T* pixels = x + ((n * shape_.h + h) * shape_.w + q.begin * stride - padding + s) * shape_.c;
+        cpu::multiply<T>(q.end - q.begin, shape_.k, shape_.c, {pixels, stride * shape_.c, 1},
+                         {filter(w, r, s, 0), 1, filter_size()}, out + q.begin * shape_.k, shape_.k,
+                         {.accumulate = true});
       }
     }
-    write(total, q.end - q.begin, k.end - k.begin, y + ((n * out_h_ + p) * out_w_ + q.begin) * shape_.k + k.begin,
-          shape_.k, false);
   }
 
-  void data_block(int64_t n, int64_t h, Range w_range, Range c, const T* d_y, const T* w, T* d_x,
-                  bool accumulate) const {
+  /// d_x[n, h, :, :].
+  void data_row(int64_t n, int64_t h, const T* d_y, const T* w, T* d_x, bool accumulate) const {
     const int64_t stride = shape_.stride, padding = shape_.padding;
-    Block<T> total;
-    total.clear(w_range.end - w_range.begin);
+    T* out = d_x + (n * shape_.h + h) * shape_.w * shape_.c;
+    if (!accumulate) std::fill_n(out, shape_.w * shape_.c, T{0});
     for (int64_t r = 0; r < shape_.r; ++r) {
-      const Range rows = outputs_within({h, h + 1}, stride, r - padding, out_h_);
-      if (rows.begin >= rows.end) continue;
+      const Range p = outputs_within({h, h + 1}, stride, r - padding, out_h_);
+      if (p.begin >= p.end) continue;
       for (int64_t s = 0; s < shape_.s; ++s) {
-        const Range q = outputs_within(w_range, stride, s - padding, out_w_);
-        if (q.begin >= q.end) continue;
-        const T* pixels = d_y + ((n * out_h_ + rows.begin) * out_w_ + q.begin) * shape_.k;
-        cpu::add_product(q.end - q.begin, c.end - c.begin, shape_.k, Operand<T>{pixels, shape_.k, 1},
-                         Operand<T>{filter(w, 0, r, s, c.begin), filter_size(), 1},
-                         total.sum[q.begin * stride - padding + s - w_range.begin], stride * Block<T>::columns);
+        const Range q = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
+        const T* pixels = d_y + ((n * out_h_ + p.begin) * out_w_ + q.begin) * shape_.k;
+        cpu::multiply<T>(q.end - q.begin, shape_.c, shape_.k, {pixels, shape_.k, 1},
+                         {filter(w, r, s, 0), filter_size(), 1}, out + (q.begin * stride - padding + s) * shape_.c,
+                         stride * shape_.c, {.accumulate = true});
       }
     }
-    write(total, w_range.end - w_range.begin, c.end - c.begin,
-          d_x + ((n * shape_.h + h) * shape_.w + w_range.begin) * shape_.c + c.begin, shape_.c, accumulate);
   }
 
+  /// d_W[k, r, s, c] for the given k and c.
   void filter_block(int64_t r, int64_t s, Range k, Range c, const T* x, const T* d_y, T* d_w, bool accumulate) const {
     const int64_t stride = shape_.stride, padding = shape_.padding;
     const Range p = outputs_within({0, shape_.h}, stride, r - padding, out_h_);
     const Range q = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
-    Block<T> total;
-    total.clear(k.end - k.begin);
+    T* out = d_w + k.begin * filter_size() + (r * shape_.s + s) * shape_.c + c.begin;
+    if (!accumulate) {
+      for (int64_t i = 0; i < k.end - k.begin; ++i) std::fill_n(out + i * filter_size(), c.end - c.begin, T{0});
+    }
     for (int64_t n = 0; n < shape_.n; ++n) {
       for (int64_t row = p.begin; row < p.end; ++row) {
         const int64_t h = row * stride - padding + r, first = q.begin * stride - padding + s;
         const T* pixels = d_y + ((n * out_h_ + row) * out_w_ + q.begin) * shape_.k + k.begin;
-        cpu::add_product(
-            k.end - k.begin, c.end - c.begin, q.end - q.begin, Operand<T>{pixels, 1, shape_.k},
-            Operand<T>{x + ((n * shape_.h + h) * shape_.w + first) * shape_.c + c.begin, stride * shape_.c, 1},
-            total.sum[0], Block<T>::columns);
+        const T* inputs = x + ((n * shape_.h + h) * shape_.w + first) * shape_.c + c.begin;
+        cpu::multiply<T>(k.end - k.begin, c.end - c.begin, q.end - q.begin, {pixels, 1, shape_.k},
+                         {inputs, stride * shape_.c, 1}, out, filter_size(), {.accumulate = true});
       }
     }
-    T* out = d_w + k.begin * filter_size() + (r * shape_.s + s) * shape_.c + c.begin;
-    write(total, k.end - k.begin, c.end - c.begin, out, filter_size(), accumulate);
   }
 
   const ConvolutionShape& shape_;

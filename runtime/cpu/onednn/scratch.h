@@ -1,0 +1,34 @@
+// Memory that one call needs and the next may reuse: grows when a shape asks for more than any before, and never again.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace bev::onednn {
+
+class Scratch {
+ public:
+  /// At least `bytes`, 64-byte aligned, with undefined contents; null for none. Valid until a larger request.
+  void* get(size_t bytes) {
+    if (bytes > bytes_) {
+      const size_t rounded = (bytes + 4095) / 4096 * 4096;
+      memory_.reset();
+      bytes_ = 0;
+      memory_.reset(std::aligned_alloc(64, rounded));
+      if (!memory_) throw std::bad_alloc();
+      bytes_ = rounded;
+    }
+    return bytes == 0 ? nullptr : memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace bev::onednn

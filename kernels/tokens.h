@@ -52,16 +52,17 @@ struct CopyMask {
   BEV_HD void operator()(int64_t i) const { out.at(i / out.tokens, i % out.tokens) = valid ? valid[i] != 0 : 1; }
 };
 
-/// A set without a single valid token is not masked. One row of the launch is one sample.
-struct UnmaskEmptySets {
+/// Where no token is valid, none is masked. One row of the launch is one sample.
+struct UnmaskIfEmpty {
   using Element = float;
-  MaskColumns set;
+  MaskColumns columns;
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t sample) const {
-    const int any = team.template max<int>(set.tokens, [&](int64_t t) { return static_cast<int>(set.at(sample, t)); });
+    const int any =
+        team.template max<int>(columns.tokens, [&](int64_t t) { return static_cast<int>(columns.at(sample, t)); });
     team.sync();
-    if (!any) team.each(set.tokens, [&](int64_t t) { set.at(sample, t) = 1; });
+    if (!any) team.each(columns.tokens, [&](int64_t t) { columns.at(sample, t) = 1; });
   }
 };
 

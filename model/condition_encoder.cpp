@@ -73,12 +73,18 @@ Encoded ConditionEncoder::operator()(Context& context, const Variable& condition
   if (vl_) add_set("VL tokens", *vl_, inputs.vl, inputs.vl_valid);
   if (reasoning_) add_set("reasoning tokens", *reasoning_, inputs.reasoning, inputs.reasoning_valid);
   const bool given = inputs.vl_valid.defined() || inputs.reasoning_valid.defined();
-  if (!masked.empty() && (config_.mask_padding || given)) out.tokens.set_valid(valid_tokens(context, samples, masked));
+  const bool masking = !masked.empty() && (config_.mask_padding || given);
+  if (masking) out.tokens.set_valid(valid_tokens(context, samples, masked));
 
   std::vector<Variable> sequence = {observation_(context, condition)};
-  size_t set = 0;
-  if (vl_) sequence.push_back(pool(context, *vl_, out.tokens.only(set++)));
-  if (reasoning_) sequence.push_back(pool(context, *reasoning_, out.tokens.only(set++)));
+  const auto add_pooled = [&](const Branch& branch, size_t set) {
+    ManyKeys alone = out.tokens.only(set);
+    // By itself: a set whose every token is padding is pooled as it is, though no other attention sees it.
+    if (masking) alone.set_valid(valid_tokens(context, samples, {masked[set]}));
+    sequence.push_back(pool(context, branch, alone));
+  };
+  if (vl_) add_pooled(*vl_, 0);
+  if (reasoning_) add_pooled(*reasoning_, vl_ ? 1 : 0);
   Variable x = dropout(context, join_tokens(context, sequence, position_), config_.dropout_embedding);
   x = pre_norm_(context, x);
   for (const EncoderLayer& layer : layers_) x = layer(context, x);

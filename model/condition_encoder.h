@@ -19,7 +19,7 @@ namespace bev {
 struct TokenInputs {
   Tensor vl, reasoning;  // [B, Tv, vlm_dim], [B, Tr, vlm_dim]; bf16, f32 or f64
   /// u8 [B, Tv], [B, Tr], 0: a key to nobody. Undefined: all are valid, or, with `mask_padding`, the rows that are not
-  /// all zero. A set without a single valid row counts as all valid.
+  /// all zero. An attention without a single valid key, in a pool or over both sets, sees them all.
   Tensor vl_valid, reasoning_valid;
 };
 

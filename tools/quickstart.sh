@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset OPENBLAS_CORETYPE
 bash tools/install_packages.sh
 cmake --preset cpu
-cmake --build build-cpu -j "$(nproc)" --target bev_train bev_data bev_eval
+cmake --build build-cpu -j "$(nproc)" --target bev_train_program bev_data_program bev_eval_program
 
 [ -f datasets/town/train/dataset.json ] || build-cpu/tools/bev_data generate --world obstacle-rich --out datasets/town
 seeds=("$@")

@@ -83,9 +83,10 @@ Tensor valid_tokens(Context& context, int64_t samples, const std::vector<MaskedS
     } else {
       for_elements(context.stream, samples * set.tokens, CopyMask{nullptr, columns});
     }
-    for_rows(context.stream, samples, set.tokens, UnmaskEmptySets{columns});
     columns.first += set.tokens;
   }
+  const MaskColumns all{.mask = columns.mask, .first = 0, .tokens = tokens, .stride = tokens};
+  for_rows(context.stream, samples, tokens, UnmaskIfEmpty{all});
   return mask;
 }
 

@@ -17,8 +17,8 @@ struct MaskedSet {
   Tensor data;   // [samples, tokens, width], bf16, f32 or f64: a token is valid where its row is not all zero
   Tensor valid;  // u8 [samples, tokens]: decides instead, where defined. Neither: all are valid
 };
-/// u8 [samples, all tokens], a column a token, set by set. In a sample where a set has no valid token, that set is not
-/// masked.
+/// u8 [samples, all tokens], a column a token, set by set. A sample without a single valid token in all of them is not
+/// masked: an attention must have something to attend to.
 Tensor valid_tokens(Context& context, int64_t samples, const std::vector<MaskedSet>& sets);
 
 /// [x_0; x_1; ...], x_i [samples, tokens_i, E], at most four; plus the first rows of `position` [1, tokens or more, E],

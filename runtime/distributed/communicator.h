@@ -32,11 +32,7 @@ struct CollectiveTrace {
   int64_t bytes = 0;  // of the replica's span
   double ready = 0;   // compute had produced this replica's part
   double started = 0, finished = 0;
-};
-
-struct CommunicationTrace {
-  std::vector<CollectiveTrace> collectives;  // in the order of calls
-  double compute_done = 0;                   // when compute reached the last release_to
+  double needed = 0;  // compute reached the release_to() that waits for it
 };
 
 class Communicator {
@@ -79,8 +75,9 @@ class Communicator {
 
   /// Whether collectives are timed from here on. Not while a step is captured into a graph.
   virtual void set_tracing(bool on) = 0;
-  /// What was timed since the last call; after release_to(), and on a GPU after compute has been waited for.
-  virtual CommunicationTrace take_trace() = 0;
+  /// What was timed since the last call, in the order of calls; after release_to(), and on a GPU after compute has been
+  /// waited for on the host.
+  virtual std::vector<CollectiveTrace> take_trace() = 0;
 };
 
 /// Where the replicas of a group meet to make a set of communicators. Shared by them: all members from any thread.

@@ -51,7 +51,7 @@ class ThreadCommunicator final : public Communicator {
   int64_t calls() const override { return group_->calls(rank_); }
   double waiting_seconds() const override { return group_->waiting_seconds(rank_); }
   void set_tracing(bool on) override { group_->set_tracing(rank_, on); }
-  CommunicationTrace take_trace() override { return group_->take_trace(rank_); }
+  std::vector<CollectiveTrace> take_trace() override { return group_->take_trace(rank_); }
 
  private:
   void call(Kind kind, const void* in, void* out, int64_t count, DType type, int root, const char* name) {

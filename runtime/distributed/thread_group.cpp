@@ -56,9 +56,12 @@ void ThreadGroup::wait_for(int rank, const Stream& compute) {
 }
 
 void ThreadGroup::release_to(int rank, const Stream& compute) {
-  if (member(rank).tracing) member(rank).trace.compute_done = now(rank);
+  const double needed = now(rank);
   wait(rank);
   const Lock lock(mutex_);
+  for (CollectiveTrace& trace : member(rank).trace) {
+    if (trace.needed < 0) trace.needed = needed;
+  }
   if (member(rank).gpu && last_done_) last_done_->block(compute);
 }
 
@@ -174,8 +177,8 @@ void ThreadGroup::finish(Lock& lock, Collective& collective) {
   for (int rank = 0; rank < size_; ++rank) {
     const CollectiveCall& call = collective.calls[static_cast<size_t>(rank)];
     if (member(rank).tracing) {
-      member(rank).trace.collectives.push_back(
-          {call.name, call.bytes(size_), call.ready, collective.started, collective.finished});
+      member(rank).trace.push_back(
+          {call.name, call.bytes(size_), call.ready, collective.started, collective.finished, -1});
     }
   }
   pending_.pop_front();
@@ -243,7 +246,7 @@ void ThreadGroup::set_tracing(int rank, bool on) {
   member(rank).tracing = on;
 }
 
-CommunicationTrace ThreadGroup::take_trace(int rank) {
+std::vector<CollectiveTrace> ThreadGroup::take_trace(int rank) {
   const Lock lock(mutex_);
   return std::exchange(member(rank).trace, {});
 }

@@ -48,7 +48,7 @@ class ThreadGroup {
   int64_t calls(int rank) const;
   double waiting_seconds(int rank) const;
   void set_tracing(int rank, bool on);
-  CommunicationTrace take_trace(int rank);
+  std::vector<CollectiveTrace> take_trace(int rank);
 
  private:
   struct Collective {
@@ -67,7 +67,7 @@ class ThreadGroup {
     int64_t calls = 0;
     bool left = false, tracing = false;
     CollectiveCall last;
-    CommunicationTrace trace;
+    std::vector<CollectiveTrace> trace;
     std::unique_ptr<Gpu> gpu;
   };
   using Lock = std::unique_lock<std::mutex>;

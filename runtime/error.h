@@ -21,12 +21,17 @@ enum class ErrorKind : int {
 
 class Error : public std::runtime_error {
  public:
-  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind), message_(message) {}
   ErrorKind kind() const { return kind_; }
   int exit_status() const { return static_cast<int>(kind_); }
+  const char* what() const noexcept override { return message_.c_str(); }
+
+  /// Says where it happened, in front; for who catches an error by reference and lets it go on: it stays what it is.
+  void prepend(const std::string& where) { message_ = where + message_; }
 
  private:
   ErrorKind kind_;
+  std::string message_;
 };
 
 /// Throws Error with a message made as by fmt::format.

@@ -112,8 +112,9 @@ void Tape::backward(const Variable& loss, const Write& seed) {
       entry.backward();
     } catch (const OutOfMemory&) {
       throw;  // it carries a table and names its place already
-    } catch (const Error& error) {
-      fail(error.kind(), "backward of {} in {}: {}", entry.op, entry.scope, error.what());
+    } catch (Error& error) {
+      error.prepend(fmt::format("backward of {} in {}: ", entry.op, entry.scope));
+      throw;
     }
   }
 }

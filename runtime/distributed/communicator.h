@@ -72,6 +72,8 @@ class Communicator {
   virtual int64_t calls() const = 0;
   /// For how long the oldest unfinished collective of this replica has waited; 0 if there is none. From any thread.
   virtual double waiting_seconds() const = 0;
+  /// Throws Error if the library or a link has reported a failure since. From any thread.
+  virtual void check_health() const {}
 
   /// Whether collectives are timed from here on. Not while a step is captured into a graph.
   virtual void set_tracing(bool on) = 0;

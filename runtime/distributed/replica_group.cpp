@@ -73,7 +73,7 @@ void ReplicaGroup::run(const std::function<void(int rank)>& body, double timeout
       ending_s = 0;
     } else {
       lock.unlock();
-      look_for_hang(timeout_s);
+      look_for_trouble(timeout_s);
       lock.lock();
     }
   }
@@ -157,19 +157,25 @@ std::shared_ptr<Communicator> ReplicaGroup::connect(int rank, const std::shared_
           }};
 }
 
-void ReplicaGroup::look_for_hang(double timeout_s) {
-  std::string report;
+void ReplicaGroup::look_for_trouble(double timeout_s) {
+  std::optional<Failure> trouble;
   {
     const std::lock_guard lock(watch_mutex_);
     for (const auto& replica : replicas_) {
       for (const Watched& watched : replica->watched) {
-        if (report.empty() && watched.communicator->waiting_seconds() > timeout_s) {
-          report = hang_report(watched, timeout_s);
+        if (trouble) break;
+        try {
+          watched.communicator->check_health();
+          if (watched.communicator->waiting_seconds() > timeout_s) {
+            trouble = {ErrorKind::hang, hang_report(watched, timeout_s), false};
+          }
+        } catch (const Error& error) {
+          trouble = {error.kind(), error.what(), false};
         }
       }
     }
   }
-  if (!report.empty()) fail_with({ErrorKind::hang, std::move(report), false});
+  if (trouble) fail_with(*trouble);
 }
 
 /// `waiting` has waited too long. Those that have called fewer collectives of the same set did not arrive.

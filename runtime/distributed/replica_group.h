@@ -77,7 +77,7 @@ class ReplicaGroup {
   void replica_main(int rank);
   void run_body(int rank, const std::function<void(int)>& body);
   void fail_with(const Failure& failure);
-  void look_for_hang(double timeout_s);
+  void look_for_trouble(double timeout_s);
   std::string hang_report(const Watched& waiting, double timeout_s) const;
   void join();
 

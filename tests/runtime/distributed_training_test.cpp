@@ -1,7 +1,9 @@
 // N replicas on N shares compute what one replica computes on the union; and what breaks that is found out.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "runtime/distributed/replica_group.h"
 #include "runtime/distributed/shared.h"
@@ -80,6 +82,7 @@ class Forgetful final : public Communicator {
   std::string last_collective() const override { return inner_.last_collective(); }
   int64_t calls() const override { return inner_.calls(); }
   double waiting_seconds() const override { return inner_.waiting_seconds(); }
+  void check_health() const override { inner_.check_health(); }
   void set_tracing(bool on) override { inner_.set_tracing(on); }
   std::vector<CollectiveTrace> take_trace() override { return inner_.take_trace(); }
 
@@ -179,6 +182,38 @@ TEST_CASE("a replica that throws inside its backward pass ends the others, with 
   CHECK(contains(message, "replica 2 (backward of linear in net.1)"));
   CHECK(contains(message, "cuBLAS says no"));
   CHECK(test::settles_at(before));
+}
+
+TEST_CASE("the cause is reported though the others, ended inside their backward passes, report first") {
+  ReplicaGroup group(2);
+  const auto meeting = meet_by_threads(2, "gradients");
+  std::atomic<bool> left = false;
+  const std::string message = error_of(ErrorKind::data, [&] {
+    group.run([&](int rank) {
+      const auto device = make_cpu_device();
+      const auto communicator = group.connect(rank, meeting, *device);
+      struct Linger {  // goes after the replica has, whose reducer has ended the group by then
+        std::atomic<bool>& left;
+        std::stop_token stopping;
+        int rank;
+        ~Linger() {
+          if (rank == 0) return;
+          left = true;
+          left.notify_all();
+          while (!stopping.stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+      } const linger{left, group.stopping(), rank};
+      TinyReplica replica(*communicator, group.host(rank), small_buckets);
+      replica.before_backward = [&](size_t layer) {
+        if (layer != 0) return;
+        if (rank == 1) fail(ErrorKind::data, "shard 3 is gone");
+        left.wait(false);  // then calls another bucket's reduction
+      };
+      replica.step(24, 1);
+    });
+  });
+  CHECK(contains(message, "replica 1"));
+  CHECK(contains(message, "backward of noticed in net.0: shard 3 is gone"));
 }
 
 TEST_CASE("what is not finite on one replica is skipped by all at the same step") {

@@ -10,6 +10,7 @@
 #include "runtime/arena.h"
 #include "runtime/convolution.h"
 #include "runtime/matmul.h"
+#include "runtime/statistics_reducer.h"
 #include "runtime/tape.h"
 
 namespace bev {
@@ -58,7 +59,8 @@ class Context {
   std::shared_ptr<ConvolutionEngine> convolution;
   const StepState* state;
   DType dtype;
-  bool training = true;  // dropout draws, batch norm uses the batch's statistics
+  bool training = true;                     // dropout draws, batch norm uses the batch's statistics
+  StatisticsReducer* statistics = nullptr;  // of synchronised batch norm; null: this replica is alone. Not owned
   Tape tape;
 
  private:

@@ -16,7 +16,7 @@ void sum_rows(Context& context, const Tensor& x, int64_t rows, int64_t cols, con
 
 void add_linear_weight_gradients(Context& context, const Tensor& x, const Tensor& d_y, Parameter& weight,
                                  Parameter* bias) {
-  const int64_t out = weight.shape[0], in = weight.shape[1], rows = x.size() / in;
+  const int64_t out = weight.shape[0], in = weight.size() / out, rows = x.size() / in;
   context.tape.add(weight, [&](const Tensor& gradient, bool accumulate) {
     const MatmulShape shape{.m = out, .n = in, .k = rows, .transpose_a = true, .lda = out, .ldb = in, .ldc = in};
     context.matmul->run(context.stream, context.dtype, shape, d_y.raw(), x.raw(), gradient.raw(), 1, accumulate,
@@ -30,7 +30,7 @@ void add_linear_weight_gradients(Context& context, const Tensor& x, const Tensor
 }
 
 Variable linear(Context& context, const Variable& x, Parameter& weight, Parameter* bias) {
-  const int64_t out = weight.shape[0], in = weight.shape[1], rows = x.size() / in;
+  const int64_t out = weight.shape[0], in = weight.size() / out, rows = x.size() / in;
   if (x.dim(-1) != in) {
     fail(ErrorKind::runtime, "{}: a Linear layer of {} inputs got {}", weight.name, in, x.shape().text());
   }

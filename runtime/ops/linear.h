@@ -5,7 +5,7 @@
 
 namespace bev {
 
-/// x [..., in], weight [out, in], bias [out] or null; y [..., out].
+/// x [..., in], weight [out, in] (or a filter [out, 1, 1, in]), bias [out] or null; y [..., out].
 Variable linear(Context& context, const Variable& x, Parameter& weight, Parameter* bias);
 
 /// Adds dy^T x to the gradient of `weight` and the column sums of dy to that of `bias` (may be null): the weight

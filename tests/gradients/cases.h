@@ -22,6 +22,10 @@ std::vector<GradientCase> residual_cases();
 std::vector<GradientCase> embedding_cases();
 std::vector<GradientCase> group_norm_cases();
 std::vector<GradientCase> cell_attention_cases();
+std::vector<GradientCase> convolution_cases();
+std::vector<GradientCase> batch_norm_cases();
+std::vector<GradientCase> pool_cases();
+std::vector<GradientCase> backbone_cases();
 std::vector<GradientCase> bev_encoder_cases();
 std::vector<GradientCase> residual_norm_cases();
 std::vector<GradientCase> denoiser_cases();
@@ -43,6 +47,10 @@ inline std::vector<GradientCase> all_cases() {
            embedding_cases,
            group_norm_cases,
            cell_attention_cases,
+           convolution_cases,
+           batch_norm_cases,
+           pool_cases,
+           backbone_cases,
            bev_encoder_cases,
            residual_norm_cases,
            denoiser_cases,

@@ -34,7 +34,7 @@ void check_numbers(const Dataset& dataset, const ShardInfo& shard, int64_t first
 
 }  // namespace
 
-Verification verify_dataset(const Dataset& dataset, int threads, const Progress& progress) {
+Verification verify_dataset(const Dataset& dataset, int threads, const ProgressCallback& progress) {
   const DatasetInfo& info = dataset.info();
   std::vector<int64_t> first;  // row of each shard
   int64_t rows[2] = {0, 0};

@@ -8,7 +8,7 @@
 namespace bev {
 
 /// How far a long job is, now and then: parts done, of how many. Called by one thread at a time.
-using Progress = std::function<void(int64_t done, int64_t total)>;
+using ProgressCallback = std::function<void(int64_t done, int64_t total)>;
 
 struct Verification {
   std::vector<std::string> problems;  // one line each, at most 20 a shard; empty: all is well
@@ -17,6 +17,6 @@ struct Verification {
 
 /// Compares every shard with its checksum and looks at every number: finite, frames that exist; computes the statistics
 /// again. `threads` shards at a time.
-Verification verify_dataset(const Dataset& dataset, int threads, const Progress& progress = {});
+Verification verify_dataset(const Dataset& dataset, int threads, const ProgressCallback& progress = {});
 
 }  // namespace bev

@@ -27,7 +27,7 @@ int threads_of(const cxxopts::ParseResult& arguments) {
 }
 
 /// One line on a terminal that grows; on anything else a line for every tenth part.
-bev::Progress progress_on_stderr(std::string what) {
+bev::ProgressCallback progress_on_stderr(std::string what) {
   return [what = std::move(what), last = int64_t{-1}, terminal = ::isatty(STDERR_FILENO) == 1](int64_t done,
                                                                                                int64_t total) mutable {
     const int64_t tenth = 10 * done / total;

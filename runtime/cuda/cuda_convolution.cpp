@@ -102,9 +102,9 @@ class CudaConvolution : public ConvolutionEngine {
 
   ConvolutionPlan choose(const Stream& stream, const Key& key, const Pointers& pointers) {
     ConvolutionPlan kept;
-    if (const auto text = cache_.find(key.text());
-        text && plan_from_text(*text, device_, kept) && kept.workspace <= workspace_at_most) {
-      grow_workspace(stream, kept.workspace);
+    if (const auto text = cache_.find(key.text()); text && plan_from_text(*text, device_, kept) &&
+                                                   kept.workspace <= workspace_at_most &&
+                                                   grow_workspace(stream, kept.workspace)) {
       return kept;
     }
     std::vector<ConvolutionPlan> plans = convolution_plans(key.direction, key.shape, key.accumulate ? 1 : 0, device_);
@@ -116,14 +116,21 @@ class CudaConvolution : public ConvolutionEngine {
     return best;
   }
 
-  void grow_workspace(const Stream& stream, int64_t bytes) {
-    if (bytes <= workspace_bytes_) return;
+  /// False where there is not so much memory left: what was there before is there again.
+  bool grow_workspace(const Stream& stream, int64_t bytes) {
+    if (bytes <= workspace_bytes_) return true;
     check(cudaStreamSynchronize(handle_of(stream)), "waiting for convolutions");
+    void* larger = nullptr;
+    const cudaError_t status = cudaMalloc(&larger, static_cast<size_t>(bytes));
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return false;
+    }
+    check(status, "growing the workspace of convolutions");
     if (workspace_) check(cudaFree(workspace_), "growing the workspace of convolutions");
-    workspace_ = nullptr;
-    workspace_bytes_ = 0;
-    check(cudaMalloc(&workspace_, static_cast<size_t>(bytes)), "growing the workspace of convolutions");
+    workspace_ = larger;
     workspace_bytes_ = bytes;
+    return true;
   }
 
   static size_t result_bytes(const Key& key) {
@@ -147,15 +154,19 @@ class CudaConvolution : public ConvolutionEngine {
     ConvolutionPlan* best = nullptr;
     float best_time = 0;
     for (ConvolutionPlan& plan : plans) {
-      grow_workspace(stream, plan.workspace);
-      if (execute(plan, pointers) != CUDNN_STATUS_SUCCESS) continue;
+      if (!grow_workspace(stream, plan.workspace)) continue;
+      if (execute(plan, pointers) != CUDNN_STATUS_SUCCESS) {
+        cudaGetLastError();  // the next launch is not to blame
+        continue;
+      }
       const float time = stopwatch.measure([&] { check(execute(plan, pointers), "convolution " + key.text()); });
       if (!best || time < best_time) {
         best = &plan;
         best_time = time;
       }
     }
-    if (!best) fail(ErrorKind::runtime, "convolution {}: cuDNN has no plan that runs here", key.text());
+    if (!best)
+      fail(ErrorKind::runtime, "convolution {}: cuDNN has no plan that runs in the memory that is left", key.text());
     return std::move(*best);
   }
 

@@ -31,9 +31,12 @@ class CudaEvent : public Event {
   void synchronize() override { check(cudaEventSynchronize(event_), "waiting for an event"); }
   bool reached() override {
     const cudaError_t status = cudaEventQuery(event_);
-    if (status == cudaErrorNotReady) return false;
-    check(status, "asking whether an event was reached");
-    return true;
+    if (status != cudaErrorNotReady) {
+      check(status, "asking whether an event was reached");
+      return true;
+    }
+    cudaGetLastError();  // "not ready" is kept like an error, and the next launch would be blamed for it
+    return false;
   }
 
  private:
@@ -96,9 +99,11 @@ class CudaDevice : public Device {
   }
 
   void copy(const Stream& stream, void* to, const void* from, size_t bytes) override {
+    if (stream.kind == DeviceKind::dry) return;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, handle_of(stream)), "copying on " + text());
   }
   void zero(const Stream& stream, void* memory, size_t bytes) override {
+    if (stream.kind == DeviceKind::dry) return;
     check(cudaMemsetAsync(memory, 0, bytes, handle_of(stream)), "zeroing on " + text());
   }
   void synchronize(const Stream& stream) override {

@@ -92,18 +92,18 @@ uint32_t alignment_of(const void* pointer) {
 struct Key {
   MatmulShape shape;
   bool bias, accumulate;
-  uint32_t align_a, align_b, align_c;
+  uint32_t align_a, align_b, align_c, align_bias;
 
   std::string text() const {
     const MatmulShape& s = shape;
-    return fmt::format("{} x {} x {}, {}{}, ld {} {} {}, batch {} {} {} {}, bias {}, add {}, align {} {} {}", s.m, s.n,
-                       s.k, s.transpose_a ? 't' : 'n', s.transpose_b ? 't' : 'n', s.lda, s.ldb, s.ldc, s.batch,
-                       s.stride_a, s.stride_b, s.stride_c, bias, accumulate, align_a, align_b, align_c);
+    return fmt::format("{} x {} x {}, {}{}, ld {} {} {}, batch {} {} {} {}, bias {}, add {}, align {} {} {} {}", s.m,
+                       s.n, s.k, s.transpose_a ? 't' : 'n', s.transpose_b ? 't' : 'n', s.lda, s.ldb, s.ldc, s.batch,
+                       s.stride_a, s.stride_b, s.stride_c, bias, accumulate, align_a, align_b, align_c, align_bias);
   }
   auto members() const {
     const MatmulShape& s = shape;
     return std::tuple(s.m, s.n, s.k, s.transpose_a, s.transpose_b, s.lda, s.ldb, s.ldc, s.batch, s.stride_a, s.stride_b,
-                      s.stride_c, bias, accumulate, align_a, align_b, align_c);
+                      s.stride_c, bias, accumulate, align_a, align_b, align_c, align_bias);
   }
   bool operator<(const Key& other) const { return members() < other.members(); }
 };
@@ -139,7 +139,8 @@ class CudaMatmul : public MatmulEngine {
     if (type != DType::f32) {
       fail(ErrorKind::runtime, "product {}: {} on a GPU: expected F32", cpu::text(shape), name_of(type));
     }
-    const Key key{shape, bias != nullptr, beta != 0, alignment_of(a), alignment_of(b), alignment_of(c)};
+    const Key key{shape,           bias != nullptr, beta != 0,         alignment_of(a),
+                  alignment_of(b), alignment_of(c), alignment_of(bias)};
     auto known = plans_.find(key);
     if (known == plans_.end()) known = plans_.emplace(key, choose(stream, key, a, b, c, bias)).first;
     execute(stream, key, known->second, a, b, c, static_cast<float>(alpha), static_cast<float>(beta), bias);
@@ -243,8 +244,9 @@ class CudaMatmul : public MatmulEngine {
       float time = 0;
       try {
         time = stopwatch.measure([&] { launch(stream, operation, plan, algorithm, key, a, b, target, 1, beta); });
-      } catch (const Error&) {
-        continue;  // offered, but does not run: another will
+      } catch (const Error&) {  // offered, but does not run: another will
+        cudaGetLastError();     // and the next launch is not to blame
+        continue;
       }
       if (!best || time < best_time) {
         best = &algorithm;

@@ -50,7 +50,7 @@ Optimizer::Optimizer(ParameterStore& store, Context& context, Device& device, co
   if (buffer_segment_count_ > 0) {
     buffer_segments_ = make_segments(buffer_segments);
     buffer_copies_ = context.empty(store.other_values().shape(), store.other_values().dtype());
-    device.copy(context.stream, buffer_copies_.raw(), store.other_values().raw(), buffer_copies_.bytes());
+    keep_statistics();
   }
   restart_average();
 }
@@ -112,10 +112,11 @@ void Optimizer::apply() {
   });
 }
 
-void Optimizer::restart_average() {
-  if (context_.stream.kind == DeviceKind::dry) return;
-  device_.copy(context_.stream, averages_.raw(), store_.trained_values().raw(), averages_.bytes());
+void Optimizer::keep_statistics() {
+  if (buffer_segment_count_ > 0) copy_elements(device_, context_.stream, buffer_copies_, store_.other_values());
 }
+
+void Optimizer::restart_average() { copy_elements(device_, context_.stream, averages_, store_.trained_values()); }
 
 void Optimizer::use_average(bool on) { store_.read_values_from(on ? averages_ : store_.trained_values()); }
 

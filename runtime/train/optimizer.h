@@ -44,6 +44,9 @@ class Optimizer {
   /// AdamW and the average on all weights; running statistics restored if the step is skipped.
   void apply();
 
+  /// To be called when running statistics were written from outside (loaded, averaged over replicas): they are what a
+  /// skipped step goes back to.
+  void keep_statistics();
   /// Averages start anew from the weights as they are now (after weights were loaded without an optimiser's state).
   void restart_average();
   /// While on, the parameters' values are the averaged weights (running statistics are those of training, which is what
@@ -53,6 +56,7 @@ class Optimizer {
   const OptimizerConfig& config() const { return config_; }
   /// In device memory.
   UpdateState* update() const { return static_cast<UpdateState*>(update_.raw()); }
+  const Tensor& update_bytes() const { return update_; }
   /// Spans in the layout of ParameterStore::trained_values(), in device memory; for checkpoints and tests.
   const Tensor& first_moments() const { return first_; }
   const Tensor& second_moments() const { return second_; }

@@ -1,0 +1,56 @@
+#include "runtime/replica.h"
+
+#include "runtime/distributed/shared.h"
+#include "runtime/train/initialise.h"
+#include "runtime/transfer.h"
+
+namespace bev {
+
+namespace {
+
+// Beside the plan an arena serves small things that the plan does not know: lists of the agreement, sums of metrics.
+constexpr size_t small_things = size_t{32} << 20;
+constexpr double usable = 0.97;  // of what a device calls free: libraries load more code later
+
+}  // namespace
+
+Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vector<FieldSpec>& fields,
+                 const ReplicaConfig& config)
+    : parts_(std::move(parts)), config_(config) {
+  Device& device = *parts_.device;
+  device.make_current();
+  if (config.dtype == DType::f64 && device.kind() != DeviceKind::cpu) {
+    fail(ErrorKind::usage, "{}: float64 is computed on the CPU only", device.text());
+  }
+  const Stream compute = device.make_stream();
+  task_ = make_task(store_);
+  MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer);
+  const double free = static_cast<double>(device.memory().free) * usable * config.memory_share;
+  plan_ = planner.plan_within(config.micro_batch, static_cast<size_t>(free) - std::min<size_t>(small_things, free));
+
+  state_ = device.allocate(sizeof(StepState));
+  const StepState state{.seed = config.seed};
+  write_to_device(device, compute, state_.get(), &state, sizeof state);
+  context_ = std::make_unique<Context>(compute, make_arena(), device.make_matmul(compute),
+                                       device.make_convolution(compute), this->state(), config.dtype);
+  context_->tape.set_activity(parts_.activity);
+
+  store_.allocate(*context_->arena, config.dtype, plan_.order,
+                  [&](void* memory, size_t bytes) { device.zero(compute, memory, bytes); });
+  if (rank() == 0) initialise(store_, device, compute, config.seed);
+  broadcast_values(gradients(), *context_, store_, 0);
+  optimizer_ = std::make_unique<Optimizer>(store_, *context_, device, config.optimizer);
+  inputs_ = std::make_unique<Inputs>(*context_, device, fields, config.micro_batch);
+  reducer_ = std::make_unique<GradientReducer>(store_, gradients(), config.reducer);
+  reducer_->attach(context_->tape, compute);
+}
+
+std::shared_ptr<Arena> Replica::make_arena() const {
+  const size_t bytes = plan_.extent + small_things;
+  // Host memory is committed when it is touched: room to spare costs nothing.
+  if (device().kind() == DeviceKind::cpu) return Arena::on_host(2 * bytes);
+  const std::shared_ptr<void> memory = device().allocate(bytes);
+  return Arena::over(memory.get(), bytes, memory);
+}
+
+}  // namespace bev

@@ -1,0 +1,69 @@
+// One optimiser step of one replica, from batches to new weights. This is the file to read to see how a step flows.
+// The step is the same program every time: the host decides nothing within it and waits for nothing but the loader, so
+// that a GPU always has work ahead of it, and so that it can be captured once and replayed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "runtime/replica.h"
+#include "runtime/train/batch.h"
+
+namespace bev {
+
+/// What became of a step, the same on every replica but for `samples` and `bad_micro`.
+struct StepOutcome {
+  int64_t step = 0;                                       // counted from 0
+  double loss = 0, gradient_norm = 0, learning_rate = 0;  // loss: mean over the global batch; norm: before clipping
+  bool skipped = false;                                   // loss or gradient was not finite
+  int64_t skipped_so_far = 0;
+  std::vector<int64_t> samples = {};  // of this replica, in order
+  int64_t bad_micro = -1;             // this replica's first micro-batch whose own loss is not finite; -1: none
+};
+
+class TrainingStep {
+ public:
+  /// All outlive the step.
+  TrainingStep(Replica& replica, BatchSource& source, const Share& share);
+
+  /// Puts step `step` on the device. On the CPU it is done on return.
+  void enqueue(int64_t step, double learning_rate);
+  /// Steps enqueued and not yet collected.
+  int64_t in_flight() const { return static_cast<int64_t>(pending_.size()); }
+  /// How many may be in flight while the next one is enqueued: the host is so much ahead.
+  int64_t ahead() const { return replica_.device().kind() == DeviceKind::cuda ? 1 : 0; }
+  /// The outcome of the oldest step in flight; waits for it.
+  StepOutcome collect();
+
+ private:
+  void micro_step(int64_t step, int64_t micro, double learning_rate, std::vector<int64_t>& samples);
+  void collect_loss(const Variable& loss, int64_t micro);
+  void reduce_loss();
+  void publish_loss();
+  void backward(const Variable& loss);
+  void write_state(const StepState& state);
+  void read_back(StepOutcome outcome);
+
+  struct Mailbox {  // pinned host memory on its way to or from the device
+    std::shared_ptr<void> memory;
+    std::unique_ptr<Event> passed;
+  };
+  struct Pending {
+    StepOutcome outcome;
+    size_t mailbox;
+  };
+
+  Replica& replica_;
+  BatchSource& source_;
+  const Share share_;
+  Tensor loss_;                       // [1]: sum over micro-batches, then over replicas
+  std::array<Mailbox, 4> outgoing_;   // StepState
+  std::array<Mailbox, 2> returning_;  // UpdateState
+  size_t next_outgoing_ = 0, next_returning_ = 0;
+  std::deque<Pending> pending_;
+};
+
+}  // namespace bev

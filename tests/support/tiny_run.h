@@ -1,0 +1,66 @@
+// A whole training run of the tiny task in one call, on one replica or on several in threads.
+#pragma once
+
+#include "runtime/distributed/replica_group.h"
+#include "runtime/train/trainer.h"
+#include "tests/support/tiny_task.h"
+
+namespace bev::test {
+
+struct TinyRun {
+  DType dtype = DType::f32;
+  int replicas = 1;
+  int64_t global_batch = 12, samples = 60;  // five steps an epoch
+  TrainerConfig trainer;
+  OptimizerConfig optimizer;
+  std::string resume;  // a checkpoint, or nothing
+  int64_t hidden = 24;
+  int64_t validation_samples = 10;  // 0: no validation
+  FileNames names;
+  std::set<int64_t> poisoned;
+  std::function<void(Trainer&, TinySource&, TinyTask&, Replica&)> before_run;  // on every replica
+  TrainerHooks hooks;
+  StopRequest* stop = nullptr;
+
+  TrainingOutcome run() {
+    StopRequest own;
+    std::vector<TrainingOutcome> outcomes(static_cast<size_t>(replicas));
+    ReplicaGroup group(replicas, {.threads = 1});
+    const auto meeting = meet_by_threads(replicas, "gradients");
+    group.run(
+        [&](int rank) { outcomes[static_cast<size_t>(rank)] = run_replica(group, meeting, rank, stop ? *stop : own); });
+    for (const TrainingOutcome& outcome : outcomes) {
+      CHECK(outcome.state.step == outcomes[0].state.step);
+      CHECK(outcome.end == outcomes[0].end);
+    }
+    return outcomes[0];
+  }
+
+ private:
+  TrainingOutcome run_replica(ReplicaGroup& group, const std::shared_ptr<Rendezvous>& meeting, int rank,
+                              StopRequest& request) {
+    ReplicaParts parts{.device = make_cpu_device(), .host = &group.host(rank), .activity = &group.activity(rank)};
+    parts.gradients = group.connect(rank, meeting, *parts.device);
+    const Share share{.replica = rank,
+                      .replicas = replicas,
+                      .micro_batch = global_batch / replicas / trainer.accumulation,
+                      .accumulation = trainer.accumulation};
+    TinyTask* task = nullptr;
+    const auto make_task = [&](ParameterStore& store) {
+      auto made = std::make_unique<TinyTask>(store, hidden);
+      task = made.get();
+      return made;
+    };
+    Replica replica(std::move(parts), make_task, tiny_fields(dtype),
+                    {.dtype = dtype, .micro_batch = share.micro_batch, .seed = 3, .optimizer = optimizer});
+    TinySource source(dtype, share, samples);
+    source.poisoned = poisoned;
+    TinyValidation validation(dtype, share.micro_batch, validation_samples, rank, replicas);
+    Trainer made(replica, source, validation_samples > 0 ? &validation : nullptr, trainer, names, hooks, request);
+    if (!resume.empty()) made.resume(resume);
+    if (before_run) before_run(made, source, *task, replica);
+    return made.run();
+  }
+};
+
+}  // namespace bev::test

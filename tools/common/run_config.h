@@ -12,11 +12,11 @@
 #include "runtime/matmul.h"
 #include "runtime/train/optimizer.h"
 #include "runtime/train/schedule.h"
+#include "runtime/train/trainer.h"
 #include "tools/common/settings.h"
 
 namespace bev {
 
-enum class NonFinitePolicy : uint8_t { stop, skip };
 enum class CudaGraph : uint8_t { automatic, off };
 
 struct DataConfig {

@@ -1,0 +1,42 @@
+// Which devices a run uses: what the command line says, else the configuration, else what there is.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/device.h"
+#include "runtime/distributed/communicator.h"
+
+namespace bev {
+
+struct DeviceRequest {
+  std::string gpus;    // "0-7", "0,2,5", "all"; empty: not said
+  std::string device;  // "cpu", "cuda:2"; empty: not said
+  int replicas = 0;    // threads that each are a replica on the CPU; 0: one
+};
+
+/// The devices of all replicas.
+struct DeviceChoice {
+  std::vector<int> gpus;  // one a replica; the same one several times is allowed. Empty: the CPU
+  int cpu_replicas = 1;
+  int replicas() const { return gpus.empty() ? cpu_replicas : static_cast<int>(gpus.size()); }
+  std::string text() const;
+};
+
+/// Ordinals from "0-7", "0,2,5", "0,0" or "all" of `count`. Throws Error(usage) saying what was expected.
+std::vector<int> parse_gpus(const std::string& text, int count);
+
+/// Throws Error(usage) on a request that contradicts itself or names what is not there, listing what is. `note` hears
+/// why the CPU was chosen where nobody asked for it.
+DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>& configured,
+                            const std::function<void(const std::string&)>& note);
+
+/// The device of replica `rank`.
+std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const CudaOptions& options);
+
+/// Where the replicas meet for collectives over their devices' memory: NCCL for GPUs of their own, threads otherwise.
+std::shared_ptr<Rendezvous> meet(const DeviceChoice& choice, const std::string& label);
+
+}  // namespace bev

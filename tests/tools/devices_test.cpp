@@ -29,7 +29,7 @@ TEST_CASE("the CPU is chosen when asked for, with as many replicas as asked for"
 TEST_CASE("a GPU that is not there is an error that says what is") {
   const int count = survey_cuda().count;
   try {
-    choose_devices({.gpus = std::to_string(count)}, {0}, [](const std::string&) {});
+    choose_devices({.gpus = std::to_string(count), .device = ""}, {0}, [](const std::string&) {});
     FAIL("no error");
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::usage);

@@ -129,8 +129,8 @@ TrainingOutcome TrainingRun::run_replica(ReplicaGroup& group, int rank, StopRequ
   Replica replica(std::move(parts), make_task, train_->fields(), replica_config());
   if (rank == 0 && hooks.note) hooks.note("memory\n" + replica.memory().table());
   load_pretrained(replica);
-  std::unique_ptr<CommunicatorStatistics> reducer;
-  if (statistics) reducer = std::make_unique<CommunicatorStatistics>(*statistics);
+  std::unique_ptr<CommunicatedStatistics> reducer;
+  if (statistics) reducer = std::make_unique<CommunicatedStatistics>(*statistics);
   replica.context().statistics = reducer.get();
 
   const Share share{

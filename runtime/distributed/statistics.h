@@ -1,0 +1,25 @@
+// Synchronised batch norm's sums over a communicator of their own: they run inside forward and backward, and must not
+// take turns with the buckets of gradients, which become ready when they like.
+#pragma once
+
+#include "runtime/distributed/communicator.h"
+#include "runtime/statistics_reducer.h"
+
+namespace bev {
+
+class CommunicatedStatistics final : public StatisticsReducer {
+ public:
+  /// `communicator` reaches the device's memory, is used for nothing else, and outlives this.
+  explicit CommunicatedStatistics(Communicator& communicator) : communicator_(communicator) {}
+  int replicas() const override { return communicator_.size(); }
+  void all_reduce(const Stream& stream, void* data, int64_t count, DType type) override {
+    communicator_.wait_for(stream);
+    communicator_.all_reduce(data, count, type, "batch norm");
+    communicator_.release_to(stream);
+  }
+
+ private:
+  Communicator& communicator_;
+};
+
+}  // namespace bev

@@ -10,16 +10,18 @@ namespace bev {
 
 namespace {
 
-void remove_leftover_shards(const std::string& directory) {
-  std::vector<std::filesystem::path> leftovers;
+/// Shards that the data set does not have: an interrupted run left them.
+void remove_other_shards(const std::string& directory, const DatasetInfo& info) {
+  std::vector<std::filesystem::path> others;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
-    const bool shard = name.starts_with("samples-") || name.starts_with("frames-");
-    if (shard && (name.ends_with(".safetensors") || name.ends_with(".safetensors.partial"))) {
-      leftovers.push_back(entry.path());
-    }
+    const bool shard = (name.starts_with("samples-") || name.starts_with("frames-")) &&
+                       (name.ends_with(".safetensors") || name.ends_with(".safetensors.partial"));
+    const bool listed = std::any_of(info.shards.begin(), info.shards.end(),
+                                    [&](const ShardInfo& listed_shard) { return listed_shard.file == name; });
+    if (shard && !listed) others.push_back(entry.path());
   }
-  for (const auto& path : leftovers) std::filesystem::remove(path);
+  for (const auto& path : others) std::filesystem::remove(path);
 }
 
 /// The number of a sample's frame, whatever its integer type.
@@ -48,6 +50,7 @@ void finish_dataset(const std::string& directory, DatasetInfo& info) {
   info.samples = info.frames = 0;
   for (const ShardInfo& shard : info.shards) (shard.table == Table::samples ? info.samples : info.frames) += shard.rows;
   info.statistics = compute_statistics(directory, info.shards);
+  remove_other_shards(directory, info);
   write_text_file(directory + "/dataset.json", to_json(info));
 }
 
@@ -61,7 +64,6 @@ DatasetWriter::DatasetWriter(std::string directory, std::vector<FieldSpec> sampl
   info_.frame_fields = std::move(frame_fields);
   info_.provenance = std::move(options.provenance);
   prepare_directory(directory_);
-  remove_leftover_shards(directory_);
 }
 
 int64_t DatasetWriter::add(Table table, std::span<const FieldView> fields) {

@@ -18,8 +18,8 @@ struct DatasetWriterOptions {
 
 class DatasetWriter {
  public:
-  /// Creates the directory if need be, and drops shards that an interrupted writer left there. Throws
-  /// Error(ErrorKind::usage) if it already holds a data set, or if the fields make no sense (see check_fields).
+  /// Creates the directory if need be. Throws Error(ErrorKind::usage) if it already holds a data set, or if the fields
+  /// make no sense (see check_fields).
   DatasetWriter(std::string directory, std::vector<FieldSpec> sample_fields, std::vector<FieldSpec> frame_fields,
                 DatasetWriterOptions options = {});
 
@@ -45,7 +45,8 @@ class DatasetWriter {
 /// Rows of a shard of about `shard_bytes`.
 int64_t rows_a_shard(const std::vector<FieldSpec>& fields, uint64_t shard_bytes);
 
-/// Computes the statistics of finished shards (of `info`, whose rows are counted here) and writes dataset.json.
+/// Makes a data set of finished shards, those of `info`: counts their rows, computes the statistics, removes other
+/// shards that an interrupted run left in the directory, and writes dataset.json.
 void finish_dataset(const std::string& directory, DatasetInfo& info);
 
 /// Creates `directory` for a new data set. Throws Error(ErrorKind::usage) if it holds one.

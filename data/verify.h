@@ -1,14 +1,10 @@
 // The slow check of a data set: every byte.
 #pragma once
 
-#include <functional>
-
 #include "data/dataset.h"
+#include "data/progress.h"
 
 namespace bev {
-
-/// How far a long job is, now and then: parts done, of how many. Called by one thread at a time.
-using ProgressCallback = std::function<void(int64_t done, int64_t total)>;
 
 struct Verification {
   std::vector<std::string> problems;  // one line each, at most 20 a shard; empty: all is well

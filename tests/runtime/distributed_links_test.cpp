@@ -1,10 +1,11 @@
-// The check before the first step, and the pieces of a sharded optimiser.
+// The check before the first step: it passes where links work, and says where they do not.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 #include "runtime/distributed/link_check.h"
 #include "runtime/distributed/replica_group.h"
+#include "tests/support/forgetful_communicator.h"
 #include "tests/support/replicas.h"
 #include "tests/support/temporary_folder.h"
 
@@ -45,4 +46,18 @@ TEST_CASE("a deadline of one run ends a check in which a replica does not come")
   });
   CHECK(contains(message, "replica 1 did not arrive within 0.2 s (host)"));
   CHECK(contains(message, "'names of devices'"));
+}
+
+TEST_CASE("a wrong sum is found, with the replica that has it") {
+  const std::string message = error_of(ErrorKind::runtime, [] {
+    ReplicaGroup group(3);
+    const auto meeting = meet_by_threads(3, "gradients");
+    group.run([&](int rank) {
+      const auto device = make_cpu_device();
+      const auto communicator = group.connect(rank, meeting, *device);
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 2 ? "known numbers" : "");
+      check_links(forgetful, group.host(rank), *device, 4096);
+    });
+  });
+  CHECK(contains(message, "the sum over 3 replicas is wrong on replica 2 (cpu): element 0 is 2, expected 3"));
 }

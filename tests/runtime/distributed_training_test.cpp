@@ -2,11 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <cstring>
 #include <thread>
 
 #include "runtime/distributed/replica_group.h"
 #include "runtime/distributed/shared.h"
+#include "tests/support/forgetful_communicator.h"
 #include "tests/support/replicas.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_replica.h"
@@ -53,45 +53,6 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return largest;
 }
 
-/// Hands calls on, but keeps the sums of one bucket from its replica: a reduction that was forgotten.
-class Forgetful final : public Communicator {
- public:
-  Forgetful(Communicator& inner, std::string bucket) : inner_(inner), bucket_(std::move(bucket)) {}
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  std::string text() const override { return inner_.text(); }
-  void wait_for(const Stream& compute) override { inner_.wait_for(compute); }
-  void release_to(const Stream& compute) override { inner_.release_to(compute); }
-  void all_reduce(void* data, int64_t count, DType type, const char* name) override {
-    if (name != bucket_) return inner_.all_reduce(data, count, type, name);
-    lost_.resize(static_cast<size_t>(count));
-    std::memcpy(lost_.data(), data, lost_.size() * sizeof(double));
-    inner_.all_reduce(lost_.data(), count, type, name);
-  }
-  void reduce_scatter(const void* in, void* out, int64_t count, DType type, const char* name) override {
-    inner_.reduce_scatter(in, out, count, type, name);
-  }
-  void all_gather(const void* in, void* out, int64_t count, DType type, const char* name) override {
-    inner_.all_gather(in, out, count, type, name);
-  }
-  void broadcast(void* data, int64_t count, DType type, int root, const char* name) override {
-    inner_.broadcast(data, count, type, root, name);
-  }
-  void barrier(const char* name) override { inner_.barrier(name); }
-  void abort(const Error& reason) override { inner_.abort(reason); }
-  std::string last_collective() const override { return inner_.last_collective(); }
-  int64_t calls() const override { return inner_.calls(); }
-  double waiting_seconds() const override { return inner_.waiting_seconds(); }
-  void check_health() const override { inner_.check_health(); }
-  void set_tracing(bool on) override { inner_.set_tracing(on); }
-  std::vector<CollectiveTrace> take_trace() override { return inner_.take_trace(); }
-
- private:
-  Communicator& inner_;
-  const std::string bucket_;
-  std::vector<double> lost_;
-};
-
 }  // namespace
 
 TEST_CASE("N replicas on N shares compute what one computes on the union") {
@@ -117,7 +78,7 @@ TEST_CASE("a reduction that one replica forgets is found, with the tensor's name
     group.run([&](int rank) {
       const auto device = make_cpu_device();
       const auto communicator = group.connect(rank, meeting, *device);
-      Forgetful forgetful(*communicator, rank == 1 ? "bucket 1" : "");
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "bucket 1" : "");
       TinyReplica replica(forgetful, group.host(rank), small_buckets);
       replica.agreement->check("before the first step", true);
       for (int step = 0; step < 3; ++step) replica.step(24, 1);
@@ -135,7 +96,7 @@ TEST_CASE("where the gradient is clipped all weights differ after a forgotten re
     group.run([&](int rank) {
       const auto device = make_cpu_device();
       const auto communicator = group.connect(rank, meeting, *device);
-      Forgetful forgetful(*communicator, rank == 1 ? "bucket 2" : "");
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "bucket 2" : "");
       TinyReplica replica(forgetful, group.host(rank), small_buckets, 0.01);
       ReplicaAgreement gradients(ReplicaAgreement::gradients(replica.store), replica.cpu.context, *replica.device,
                                  group.host(rank));

@@ -48,11 +48,14 @@ Tensor blank(Context& context, Device& device, const Tensor& like) {
 
 PolicyTask::PolicyTask(ParameterStore& store, const PolicyConfig& config, Device& device,
                        const Augmentation& augmentation, const ValidationOptions& validation)
-    : policy_(store, config),
-      device_(device),
-      augmentation_(augmentation),
-      validation_(validation),
-      steps_(sampler_steps(config.diffusion, validation.sampler, validation.inference_steps)) {}
+    : policy_(store, config), device_(device), augmentation_(augmentation) {
+  set_validation(validation);
+}
+
+void PolicyTask::set_validation(const ValidationOptions& validation) {
+  validation_ = validation;
+  steps_ = sampler_steps(policy_.config().diffusion, validation.sampler, validation.inference_steps);
+}
 
 Observation PolicyTask::observe(Context& context, const Batch& batch) const {
   const PolicyConfig& config = policy_.config();
@@ -92,19 +95,34 @@ std::vector<double> PolicyTask::download(Context& context, const Tensor& tensor)
   });
 }
 
-void PolicyTask::validate(Context& context, const Batch& batch, MetricSums& sums) {
-  const Observation observation = observe(context, batch);
+Tensor PolicyTask::numbers_of(Context& context, const Batch& batch) const {
   const Tensor numbers = context.empty({batch.size}, DType::i64);
   write_to_device(device_, context.stream, numbers.raw(), batch.samples.data(), numbers.bytes());
+  return numbers;
+}
+
+Tensor PolicyTask::sample(Context& context, const Observation& observation, const Tensor& numbers,
+                          const std::vector<SamplerStep>& steps) const {
+  const Tensor x = policy_.diffusion().sample_noise(context, numbers, validation_.seed, 0);
+  policy_.sample(context, observation, steps, x, [&](int64_t n) {
+    return policy_.diffusion().sample_noise(context, numbers, validation_.seed, n + 1);
+  });
+  return x;
+}
+
+Tensor PolicyTask::sample(Context& context, const Batch& batch, const std::vector<SamplerStep>& steps) const {
+  return sample(context, observe(context, batch), numbers_of(context, batch), steps);
+}
+
+void PolicyTask::validate(Context& context, const Batch& batch, MetricSums& sums) {
+  const Observation observation = observe(context, batch);
+  const Tensor numbers = numbers_of(context, batch);
 
   // The loss of single samples, so that padding can be left out.
   const DiffusionDraw draw = policy_.diffusion().draw_for(context, numbers, validation_.seed);
   PolicyTrace trace;
   policy_.loss(context, observation, batch.at("agent_pos"), draw, &trace);
-  const Tensor x = policy_.diffusion().sample_noise(context, numbers, validation_.seed, 0);
-  policy_.sample(context, observation, steps_, x, [&](int64_t n) {
-    return policy_.diffusion().sample_noise(context, numbers, validation_.seed, n + 1);
-  });
+  const Tensor x = sample(context, observation, numbers, steps_);
   const Tensor metres = policy_.diffusion().metres(context, x);
   if (context.stream.kind == DeviceKind::dry) return;
 

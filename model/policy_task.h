@@ -35,11 +35,19 @@ class PolicyTask : public Task {
   /// (`_far_cv`).
   void validate(Context& context, const Batch& batch, MetricSums& sums) override;
 
+  /// Sampled trajectories [B, H, 2] of a batch in device memory, the model's units; the tape must not record.
+  Tensor sample(Context& context, const Batch& batch, const std::vector<SamplerStep>& steps) const;
+
+  /// Other options from the next validation on.
+  void set_validation(const ValidationOptions& validation);
   void set_observer(ValidationObserver observer) { observer_ = std::move(observer); }
   const Policy& policy() const { return policy_; }
 
  private:
   Observation observe(Context& context, const Batch& batch) const;
+  Tensor numbers_of(Context& context, const Batch& batch) const;
+  Tensor sample(Context& context, const Observation& observation, const Tensor& numbers,
+                const std::vector<SamplerStep>& steps) const;
   std::vector<double> download(Context& context, const Tensor& tensor) const;
 
   Policy policy_;

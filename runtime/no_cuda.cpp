@@ -3,10 +3,17 @@
 #include "runtime/device.h"
 #include "runtime/distributed/communicator.h"
 #include "runtime/error.h"
+#include "runtime/probe.h"
 
 namespace bev {
 
 CudaSurvey survey_cuda() { return {.count = 0, .reason = "built without CUDA"}; }
+
+CudaFacts probe_cuda() {
+  CudaFacts out;
+  out.reason = out.links_reason = survey_cuda().reason;
+  return out;
+}
 
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions&) {
   fail(ErrorKind::usage,

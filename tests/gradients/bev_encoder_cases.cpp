@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tests/gradients/cases.h"
+#include "tests/support/numbers.h"
 
 namespace bev::test {
 
@@ -16,9 +17,8 @@ GradientCase encoder_case(const std::string& name, const PolicyConfig& config, c
           .declare = [=](ParameterStore& store) { *encoder = std::make_unique<BevEncoder>(store, config); },
           .forward =
               [=](Context& c, ParameterStore&, const auto& x) {
-                const Tensor observed = c.empty(observation);
-                for (int64_t i = 0; i < observed.size(); ++i)
-                  observed.data<double>()[i] = 2 * std::sin(0.37 * static_cast<double>(i * i));
+                const Tensor observed =
+                    constant(c, observation, [](int64_t i) { return 2 * std::sin(0.37 * static_cast<double>(i * i)); });
                 return (**encoder)(c, observed, x[0]);
               },
           .step = 1e-4,

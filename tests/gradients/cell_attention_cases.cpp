@@ -1,5 +1,6 @@
 #include "runtime/ops/cell_attention.h"
 #include "tests/gradients/cases.h"
+#include "tests/support/numbers.h"
 
 namespace bev::test {
 
@@ -19,8 +20,7 @@ std::vector<GradientCase> cell_attention_cases() {
           {.name = "cell attention, constant tokens",
            .inputs = {{2, 4}, {2, 3}},
            .forward = [](Context& c, ParameterStore&, const auto& x) {
-             const Tensor tokens = c.empty({2, 4, 5});
-             for (int64_t i = 0; i < tokens.size(); ++i) tokens.data<double>()[i] = 0.1 * static_cast<double>(i % 7);
+             const Tensor tokens = constant(c, {2, 4, 5}, [](int64_t i) { return 0.1 * static_cast<double>(i % 7); });
              return attend_to_cells(c, x[0], nullptr, Variable(tokens), x[1]);
            }}};
 }

@@ -20,9 +20,7 @@ GradientCase projection(const char* name, ProjectionForm form) {
               },
           .forward =
               [form](Context& c, ParameterStore& p, const auto&) {
-                const Tensor x = c.empty({2, 3, 5});
-                const auto numbers = random_numbers<double>(x.size(), 3);
-                std::copy(numbers.begin(), numbers.end(), x.data<double>());
+                const Tensor x = constant(c, {2, 3, 5}, random_numbers<double>(2 * 3 * 5, 3));
                 const LinearParameters first{*p.find("first"), *p.find("first.bias")},
                     second{*p.find("second"), *p.find("second.bias")};
                 // Two token sets share the first layer.

@@ -40,7 +40,7 @@ std::vector<GradientCase> denoiser_cases() {
   const PolicyConfig small = small_denoiser();
   cases.push_back(part_case<ModulationVector>("modulation vector", small, {},
                                               [=](Context& c, const ModulationVector& part, const auto&) {
-                                                return part(c, small_states(c, small), times_of({0, 99}));
+                                                return part(c, small_states(c, small), constant_integers(c, {0, 99}));
                                               }));
   for (const bool plain : {false, true}) {
     for (const bool shared : {true, false}) {

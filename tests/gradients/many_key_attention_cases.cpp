@@ -2,6 +2,7 @@
 #include "runtime/ops/many_key_attention.h"
 
 #include "tests/gradients/cases.h"
+#include "tests/support/numbers.h"
 
 namespace bev::test {
 
@@ -23,8 +24,9 @@ GradientCase probabilities(const char* name, bool absorbed, bool shared, double 
               [=](Context& c, ParameterStore& store, const auto& x) {
                 KeyMask mask;
                 if (masked) {
-                  mask = {c.empty({2, 10}, DType::u8), 1, 10};  // the first column belongs to nobody here
-                  for (int i = 0; i < 20; ++i) mask.valid.template data<uint8_t>()[i] = i % 3 == 0;
+                  std::vector<uint8_t> valid;
+                  for (int i = 0; i < 20; ++i) valid.push_back(i % 3 == 0);
+                  mask = {constant_bytes(c, {2, 10}, valid), 1, 10};  // the first column belongs to nobody here
                 }
                 const std::vector<Variable> sets = {x[1], x[2]};
                 return through_values(c, store, attention_probabilities(c, x[0], sets, 2, 0.7, mask, {p, masks, 5, 2}),

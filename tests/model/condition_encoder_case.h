@@ -8,6 +8,7 @@
 #include "model/condition_encoder.h"
 #include "runtime/ops/tokens.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/numbers.h"
 #include "tests/support/random_numbers.h"
 
 namespace bev::test {
@@ -26,29 +27,26 @@ inline PolicyConfig small_encoder() {
   return config;
 }
 
-/// Token sets of 2 samples in float64. The last two reasoning rows of sample 0 and all of sample 1 are zero.
+/// Token sets of 2 samples in the context's type. The last two reasoning rows of sample 0 and all of sample 1 are zero.
 inline TokenInputs small_tokens(Context& context, const PolicyConfig& config) {
   const auto tokens = [&](int64_t count, uint32_t seed) {
-    const Tensor x = context.empty({2, count, config.vlm_dim}, DType::f64);
-    const auto numbers = random_numbers<double>(x.size(), seed);
-    std::copy(numbers.begin(), numbers.end(), x.data<double>());
-    return x;
+    return random_numbers<double>(2 * count * config.vlm_dim, seed);
   };
   TokenInputs inputs;
-  if (config.use_vl) inputs.vl = tokens(config.vl_tokens, 1);
+  if (config.use_vl) inputs.vl = constant(context, {2, config.vl_tokens, config.vlm_dim}, tokens(config.vl_tokens, 1));
   if (config.use_reasoning) {
-    inputs.reasoning = tokens(config.reasoning_tokens, 2);
-    const int64_t row = config.vlm_dim, per_sample = config.reasoning_tokens * row;
-    std::fill(inputs.reasoning.data<double>() + row, inputs.reasoning.data<double>() + 2 * per_sample, 0.0);
+    std::vector<double> numbers = tokens(config.reasoning_tokens, 2);
+    std::fill(numbers.begin() + config.vlm_dim, numbers.end(), 0.0);
+    inputs.reasoning = constant(context, {2, config.reasoning_tokens, config.vlm_dim}, numbers);
   }
   return inputs;
 }
 
 /// u8 [2, count], from a string of 0 and 1.
 inline Tensor mask_of(Context& context, int64_t count, const char* digits) {
-  const Tensor mask = context.empty({2, count}, DType::u8);
-  for (int64_t i = 0; i < mask.size(); ++i) mask.data<uint8_t>()[i] = digits[i] == '1';
-  return mask;
+  std::vector<uint8_t> bytes;
+  for (int64_t i = 0; i < 2 * count; ++i) bytes.push_back(digits[i] == '1');
+  return constant_bytes(context, {2, count}, bytes);
 }
 
 /// `with_decoder`: an attention over all tokens beside the pools, as the denoiser's. `given`: the masks that follow

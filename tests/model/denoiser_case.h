@@ -2,7 +2,6 @@
 // decoder layers, 4 memory tokens, token sets of 4 and 3.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "model/denoiser.h"
 #include "runtime/ops/tokens.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/numbers.h"
 #include "tests/support/random_numbers.h"
 
 namespace bev::test {
@@ -36,16 +36,10 @@ inline std::string text_of(const PolicyConfig& config) {
                      config.memory_tokens() == config.vl_tokens + config.reasoning_tokens ? ", rotary memory" : "");
 }
 
-/// [2, To, D], float64.
+/// [2, To, D]
 inline Tensor small_states(Context& context, const PolicyConfig& config) {
-  const Tensor states = context.empty({2, config.observed, config.state_dim});
-  const auto numbers = random_numbers<double>(states.size(), 3);
-  std::copy(numbers.begin(), numbers.end(), states.data<double>());
-  return states;
-}
-
-inline Tensor times_of(const std::array<int64_t, 2>& times) {
-  return Tensor(std::make_shared<std::array<int64_t, 2>>(times), {2}, DType::i64);
+  const Shape shape{2, config.observed, config.state_dim};
+  return constant(context, shape, random_numbers<double>(shape.elements(), 3));
 }
 
 /// The token sets that the configuration has, from inputs [2, tokens, E].
@@ -73,8 +67,8 @@ inline GradientCase denoiser_case(const PolicyConfig& config) {
           .declare = [=](ParameterStore& store) { model->emplace(store, config); },
           .forward =
               [=](Context& context, ParameterStore&, const std::vector<Variable>& x) {
-                return (**model)(context, x.back(), times_of({7, 61}), small_states(context, config), x[0],
-                                 keys_of(config, &x[1]));
+                return (**model)(context, x.back(), constant_integers(context, {7, 61}), small_states(context, config),
+                                 x[0], keys_of(config, &x[1]));
               }};
 }
 

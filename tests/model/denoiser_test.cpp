@@ -99,8 +99,9 @@ TEST_CASE("a plan for several diffusion times computes what the denoiser does at
     const Denoiser::Plan plan = sampling.denoiser.plan(context, times, sampling.states, sampling.memory, sampling.keys);
     for (int64_t k = 2; k >= 0; --k) {
       const Tensor noisy = sampling.filled({2, config.horizon, 2}, static_cast<uint32_t>(20 + k));
-      const Variable expected = sampling.denoiser(context, Variable(noisy), times_of({times[k], times[k]}),
-                                                  sampling.states, sampling.memory, sampling.keys);
+      const Variable expected =
+          sampling.denoiser(context, Variable(noisy), constant_integers(context, {times[k], times[k]}), sampling.states,
+                            sampling.memory, sampling.keys);
       CHECK(difference(sampling.denoiser.step(context, plan, k, noisy), expected.value()) < 1e-13);
     }
   }

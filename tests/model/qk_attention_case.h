@@ -8,6 +8,7 @@
 #include "model/qk_attention.h"
 #include "runtime/ops/tokens.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/numbers.h"
 
 namespace bev::test {
 
@@ -54,9 +55,9 @@ inline GradientCase qk_attention_case(const QkAttentionOptions& o) {
                 keys.append(x[1]);
                 keys.append(x[2]);
                 if (o.masked_keys) {
-                  const Tensor valid = context.empty({2, 7}, DType::u8);
-                  for (int i = 0; i < 14; ++i) valid.data<uint8_t>()[i] = i % 3 != 1;
-                  keys.set_valid(valid);
+                  std::vector<uint8_t> valid;
+                  for (int i = 0; i < 14; ++i) valid.push_back(i % 3 != 1);
+                  keys.set_valid(constant_bytes(context, {2, 7}, valid));
                 }
                 const auto attend = [&](const ManyKeys& over, const QkAttentionCall& call) {
                   const Variable y = (**layer)(context, x[0], over, call);

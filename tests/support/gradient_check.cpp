@@ -2,25 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "tests/support/cpu_context.h"
+#include "tests/support/numbers.h"
 
 namespace bev::test {
 
 namespace {
-
-/// A function of position without symmetries: distinct numbers of both signs. The quadratic phase keeps wide matrices
-/// from being of low rank, which would leave some gradients to rounding.
-double filling(int64_t tensor, int64_t element) {
-  const auto i = static_cast<double>(element);
-  return std::sin(1.7 * static_cast<double>(tensor + 1) + 2.3 * i + 0.061 * i * i);
-}
-
-void fill(const Tensor& tensor, int64_t index, double center, double width) {
-  double* data = tensor.data<double>();
-  for (int64_t i = 0; i < tensor.size(); ++i) data[i] = center + width * filling(index, i);
-}
 
 double largest_of(const Tensor& tensor) {
   double largest = 0;
@@ -34,9 +22,8 @@ class Check {
     test.declare(store_);
     allocate_filled(store_, cpu_.context);
     for (size_t i = 0; i < test.inputs.size(); ++i) {
-      const Tensor value = cpu_.context.empty(test.inputs[i]);
-      fill(value, static_cast<int64_t>(i), 0, 1);
-      inputs_.push_back(cpu_.context.tape.output(value));
+      const std::vector<double> numbers = filling(static_cast<int64_t>(i), test.inputs[i].elements(), 0, 1);
+      inputs_.push_back(cpu_.context.tape.output(constant(cpu_.context, test.inputs[i], numbers)));
     }
     for (const auto& parameter : store_.all()) {
       if (parameter->is_buffer)
@@ -60,30 +47,12 @@ class Check {
     return result;
   }
 
-  struct Named {
-    std::string name;
-    Tensor numbers;
-  };
-  /// The op's output and all gradients.
-  std::vector<Named> evaluate() {
-    backward();
-    std::vector<Named> out = {{"output", output_}};
-    for (size_t i = 0; i < inputs_.size(); ++i)
-      out.push_back({fmt::format("gradient of input {}", i), inputs_[i].gradient()->gradient});
-    for (const auto& parameter : store_.all()) {
-      if (parameter->trainable) out.push_back({"gradient of " + parameter->name, parameter->gradient});
-    }
-    return out;
-  }
-
  private:
   /// Forward and backward; returns the weights of the sum that was differentiated.
   std::vector<double> backward() {
     cpu_.context.tape.begin(store_, false);
     const Variable y = forward();
-    output_ = y.value();
-    std::vector<double> weights(static_cast<size_t>(y.size()));
-    for (size_t i = 0; i < weights.size(); ++i) weights[i] = filling(50, static_cast<int64_t>(i));
+    const std::vector<double> weights = filling(weights_of_output, y.size(), 0, 1);
     cpu_.context.tape.backward(
         y, [&](const Tensor& d_y, bool) { std::copy(weights.begin(), weights.end(), d_y.data<double>()); });
     cpu_.context.tape.set_recording(false);
@@ -138,48 +107,10 @@ class Check {
   ParameterStore store_;
   std::vector<Variable> inputs_;
   std::vector<std::vector<double>> buffers_;
-  Tensor output_;
 };
 
 }  // namespace
 
-void allocate_filled(ParameterStore& store, Context& context) {
-  std::vector<Parameter*> order;
-  for (const auto& parameter : store.all()) {
-    if (parameter->trainable) order.push_back(parameter.get());
-  }
-  store.allocate(*context.arena, DType::f64, order, [](void* memory, size_t bytes) { std::memset(memory, 0, bytes); });
-  int64_t index = 100;
-  for (const auto& parameter : store.all()) {
-    const bool around_one = parameter->shape.rank() == 1 && parameter->name.ends_with("weight");
-    const double center = parameter->is_buffer ? parameter->init.value : around_one ? 1 : 0;
-    // Matrices keep the size of what they multiply, whatever their width: a layer's activations stay around 1.
-    const double fan_in = static_cast<double>(parameter->size()) / static_cast<double>(parameter->shape[0]);
-    const double width = parameter->is_buffer || around_one ? 0.25 : std::min(0.7, std::sqrt(3 / fan_in));
-    fill(parameter->value, index++, center, width);
-  }
-}
-
 GradientResult check_gradients(const GradientCase& test) { return Check(test).run(); }
-
-GradientResult compare_cases(const GradientCase& a, const GradientCase& b) {
-  Check check_a(a), check_b(b);
-  const auto ours = check_a.evaluate(), theirs = check_b.evaluate();
-  if (ours.size() != theirs.size()) return {1, "different parameters"};
-  double scale = 0;
-  for (size_t i = 1; i < theirs.size(); ++i) scale = std::max(scale, largest_of(theirs[i].numbers));
-  GradientResult result;
-  for (size_t i = 0; i < ours.size(); ++i) {
-    const Tensor &x = ours[i].numbers, &y = theirs[i].numbers;
-    if (ours[i].name != theirs[i].name || !x.defined() || !y.defined() || x.size() != y.size())
-      return {1, ours[i].name + " against " + theirs[i].name};
-    const double size = std::max(largest_of(y), 1e-3 * scale);
-    for (int64_t k = 0; k < x.size(); ++k) {
-      const double error = std::abs(x.data<double>()[k] - y.data<double>()[k]) / size;
-      if (!(error <= result.worst_error)) result = {error, fmt::format("{} [{}]", ours[i].name, k)};
-    }
-  }
-  return result;
-}
 
 }  // namespace bev::test

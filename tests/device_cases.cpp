@@ -1,0 +1,89 @@
+// device_cases cpu [NAME], device_cases cuda fp32|tf32|bf16 [NAME]: every gradient case in float on a device, its
+// output and all gradients against float64 on the CPU. Prints the worst error of each (of those whose name contains
+// NAME) and what it may be; exits with 1 if one is too large, with 77 where there is no GPU.
+//
+// How far a case may be off depends on its conditioning. On a GPU the measure is the CPU's own error with inputs of
+// products rounded as tensor cores round them. float32 is compared element by element; in coarser arithmetic a ReLU may
+// flip here and there, so tensors are compared by their norms.
+#include <array>
+#include <string_view>
+
+#include "tests/gradients/cases.h"
+#include "tests/support/cpu_context.h"
+#include "tests/support/gpu_context.h"
+#include "tests/support/rounded_engines.h"
+
+namespace {
+
+using namespace bev;
+using namespace bev::test;
+
+constexpr int skipped = 77;  // what CTest counts as skipped
+
+struct Row {
+  std::string_view name;
+  Precision precision;
+  GradientResult (*compare)(const std::vector<NamedNumbers>& ours, const std::vector<NamedNumbers>& theirs);
+  double roundings;  // that a case may be off by where the CPU happens to be exact: a few of 2^-24, 2^-11 or 2^-8
+};
+constexpr std::array<Row, 3> rows = {{{"fp32", Precision::fp32, largest_difference, 1e-5},
+                                      {"tf32", Precision::tf32, largest_distance, 2e-3},
+                                      {"bf16", Precision::bf16, largest_distance, 2e-2}}};
+constexpr double on_cpu_at_most = 2e-4, times_the_cpu = 4;
+
+struct Outcome {
+  GradientResult result;
+  double at_most;
+};
+
+Outcome outcome_of(const GradientCase& test, const Row& row, bool on_gpu) {
+  CpuContext exact, rounded(DType::f32);
+  rounded.context.matmul = make_rounded_matmul(row.precision);
+  rounded.context.convolution = make_rounded_convolution(row.precision);
+  const auto expected = evaluate(test, exact.context);
+  const GradientResult of_cpu = row.compare(evaluate(test, rounded.context), expected);
+  if (!on_gpu) return {of_cpu, on_cpu_at_most};
+  GpuContext gpu(row.precision);
+  return {row.compare(evaluate(test, gpu.context), expected), row.roundings + times_the_cpu * of_cpu.worst_error};
+}
+
+int run(bool on_gpu, const Row& row, std::string_view wanted) {
+  int checked = 0, failed = 0;
+  for (const GradientCase& test : all_cases()) {
+    if (test.name.find(wanted) == std::string::npos) continue;
+    const auto [result, at_most] = outcome_of(test, row, on_gpu);
+    const bool good = result.worst_error <= at_most;
+    fmt::print("{:4} {:9.1e} of {:9.1e}  {}{}\n", good ? "ok" : "FAIL", result.worst_error, at_most, test.name,
+               good ? "" : ": " + result.worst_place);
+    ++checked;
+    failed += !good;
+  }
+  fmt::print("{} passed, {} failed\n", checked - failed, failed);
+  return checked == 0 || failed > 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  const bool on_gpu = !arguments.empty() && arguments[0] == "cuda";
+  const size_t before_name = on_gpu ? 2 : 1;
+  const Row* row = on_gpu ? nullptr : rows.data();
+  for (const Row& known : rows) {
+    if (on_gpu && arguments.size() > 1 && known.name == arguments[1]) row = &known;
+  }
+  if (!row || arguments.empty() || (!on_gpu && arguments[0] != "cpu") || arguments.size() > before_name + 1) {
+    fmt::print(stderr, "usage: device_cases cpu [NAME], or device_cases cuda fp32|tf32|bf16 [NAME]\n");
+    return static_cast<int>(ErrorKind::usage);
+  }
+  if (on_gpu && survey_cuda().count == 0) {
+    fmt::print("skipped: {}\n", survey_cuda().reason);
+    return skipped;
+  }
+  try {
+    return run(on_gpu, *row, arguments.size() > before_name ? arguments[before_name] : "");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "device_cases: {}\n", error.what());
+    return 1;
+  }
+}

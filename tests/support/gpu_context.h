@@ -1,0 +1,42 @@
+// A Context on the first GPU, for tests that run where there is one.
+#pragma once
+
+#include <memory>
+
+#include "runtime/context.h"
+#include "runtime/device.h"
+#include "runtime/transfer.h"
+
+namespace bev::test {
+
+class GpuContext {
+ public:
+  explicit GpuContext(Precision precision, size_t capacity = size_t{1} << 30)
+      : device(make_cuda_device(0, {.precision = precision, .cache_directory = ""})),
+        stream_(device->make_stream()),
+        state_(device->allocate(sizeof(StepState))),
+        context(stream_, make_arena(*device, capacity), device->make_matmul(stream_), device->make_convolution(stream_),
+                static_cast<const StepState*>(state_.get()), DType::f32) {
+    write_state({.seed = 7});  // as a CpuContext's
+  }
+
+  void write_state(const StepState& state) {
+    write_to_device(*device, context.stream, state_.get(), &state, sizeof state);
+  }
+
+  const std::unique_ptr<Device> device;
+
+ private:
+  static std::shared_ptr<Arena> make_arena(Device& device, size_t capacity) {
+    const std::shared_ptr<void> memory = device.allocate(capacity);
+    return Arena::over(memory.get(), capacity, memory);
+  }
+
+  const Stream stream_;
+  const std::shared_ptr<void> state_;
+
+ public:
+  Context context;
+};
+
+}  // namespace bev::test

@@ -1,0 +1,104 @@
+#include "tests/support/rounded_engines.h"
+
+#include <bit>
+#include <utility>
+#include <vector>
+
+namespace bev::test {
+
+namespace {
+
+int dropped_bits(Precision precision) {
+  switch (precision) {
+    case Precision::tf32:
+      return 13;  // 10 of 23 bits of the significand stay
+    case Precision::bf16:
+      return 16;
+    case Precision::fp32:
+      break;
+  }
+  return 0;
+}
+
+/// The nearest number with fewer bits, of two the even one.
+float rounded(float x, int drop) {
+  if (drop == 0) return x;
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const uint32_t half = (uint32_t{1} << (drop - 1)) - 1 + (bits >> drop & 1);
+  return std::bit_cast<float>((bits + half) >> drop << drop);
+}
+
+std::vector<float> rounded(const void* data, int64_t count, int drop) {
+  const auto* numbers = static_cast<const float*>(data);
+  std::vector<float> out(numbers, numbers + count);
+  for (float& x : out) x = rounded(x, drop);
+  return out;
+}
+
+int64_t extent(int64_t rows, int64_t columns, int64_t distance, int64_t batch, int64_t stride) {
+  return rows == 0 || columns == 0 || batch == 0 ? 0 : (batch - 1) * stride + (rows - 1) * distance + columns;
+}
+
+class RoundedMatmul final : public MatmulEngine {
+ public:
+  explicit RoundedMatmul(Precision precision) : drop_(dropped_bits(precision)), exact_(make_cpu_matmul()) {}
+
+  void run(const Stream& stream, DType type, const MatmulShape& s, const void* a, const void* b, void* c, double alpha,
+           double beta, const void* bias) override {
+    if (type != DType::f32) fail(ErrorKind::runtime, "rounded products are of F32, not of {}", name_of(type));
+    const auto left =
+        rounded(a, extent(s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.lda, s.batch, s.stride_a), drop_);
+    const auto right =
+        rounded(b, extent(s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.ldb, s.batch, s.stride_b), drop_);
+    exact_->run(stream, type, s, left.data(), right.data(), c, alpha, beta, bias);
+  }
+
+ private:
+  int drop_;
+  std::unique_ptr<MatmulEngine> exact_;
+};
+
+class RoundedConvolution final : public ConvolutionEngine {
+ public:
+  explicit RoundedConvolution(Precision precision)
+      : drop_(dropped_bits(precision == Precision::fp32 ? Precision::fp32 : Precision::tf32)),
+        exact_(make_cpu_convolution()) {}
+
+  void forward(const Stream& stream, DType type, const ConvolutionShape& s, const void* x, const void* w,
+               void* y) override {
+    exact_->forward(stream, type, s, image(s, x).data(), filter(s, w).data(), y);
+  }
+  void backward_data(const Stream& stream, DType type, const ConvolutionShape& s, const void* d_y, const void* w,
+                     void* d_x, double beta) override {
+    exact_->backward_data(stream, type, s, output(s, d_y).data(), filter(s, w).data(), d_x, beta);
+  }
+  void backward_filter(const Stream& stream, DType type, const ConvolutionShape& s, const void* x, const void* d_y,
+                       void* d_w, double beta) override {
+    exact_->backward_filter(stream, type, s, image(s, x).data(), output(s, d_y).data(), d_w, beta);
+  }
+
+ private:
+  std::vector<float> image(const ConvolutionShape& s, const void* x) const {
+    return rounded(x, s.n * s.h * s.w * s.c, drop_);
+  }
+  std::vector<float> filter(const ConvolutionShape& s, const void* w) const {
+    return rounded(w, s.k * s.r * s.s * s.c, drop_);
+  }
+  std::vector<float> output(const ConvolutionShape& s, const void* y) const {
+    return rounded(y, s.n * s.out_h() * s.out_w() * s.k, drop_);
+  }
+
+  int drop_;
+  std::unique_ptr<ConvolutionEngine> exact_;
+};
+
+}  // namespace
+
+std::unique_ptr<MatmulEngine> make_rounded_matmul(Precision precision) {
+  return std::make_unique<RoundedMatmul>(precision);
+}
+std::unique_ptr<ConvolutionEngine> make_rounded_convolution(Precision precision) {
+  return std::make_unique<RoundedConvolution>(precision);
+}
+
+}  // namespace bev::test

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/arguments.h"
 #include "tools/common/evaluation.h"
 
 namespace {
@@ -86,10 +87,9 @@ class Report {
 
 int evaluate(const cxxopts::ParseResult& arguments) {
   if (!arguments.count("run")) fail(ErrorKind::usage, "which run? --run DIR");
-  const auto runs = arguments["run"].as<std::vector<std::string>>();
+  const std::vector<std::string> runs = values_of(arguments, "run");
   if (arguments.count("export") && runs.size() != 1) fail(ErrorKind::usage, "--export is for one --run");
-  std::vector<std::string> overrides;
-  if (arguments.count("set")) overrides = arguments["set"].as<std::vector<std::string>>();
+  const std::vector<std::string> overrides = values_of(arguments, "set");
   std::vector<Ablation> ablations;
   for (const std::string& name : arguments["ablate"].as<std::vector<std::string>>())
     ablations.push_back(ablation_of(name));

@@ -3,6 +3,7 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 
+#include "tools/common/arguments.h"
 #include "tools/common/progress_printer.h"
 #include "tools/common/run_record.h"
 #include "tools/common/training_run.h"
@@ -62,9 +63,8 @@ std::string checkpoint_to_resume(const std::string& wish, const std::string& fol
 }
 
 int train(const cxxopts::ParseResult& arguments) {
-  std::vector<std::string> overrides;
-  if (arguments.count("set")) overrides = arguments["set"].as<std::vector<std::string>>();
-  const auto run = load_run(arguments.count("config") ? arguments["config"].as<std::string>() : "", overrides);
+  const auto run =
+      load_run(arguments.count("config") ? arguments["config"].as<std::string>() : "", values_of(arguments, "set"));
   if (arguments.count("print-config")) {
     fmt::print("{}", run->settings.print());
     return 0;

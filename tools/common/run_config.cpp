@@ -129,6 +129,7 @@ void bind_training(Settings& s, RunConfig& c) {
   s.bind("training.lr_final", c.final_learning_rate, "floor of the schedule");
   s.bind("training.validation_freq", t.validation_freq, "epochs between validations");
   s.bind("training.save_freq", t.save_freq, "epochs between checkpoints");
+  s.bind("training.save_steps", t.save_steps, "optimiser steps between further checkpoints; 0: none");
   s.bind("training.keep_checkpoints", t.keep_checkpoints, "how many are kept, beside last and best");
   s.bind("training.early_stopping_patience", t.early_stopping_patience,
          "validations without a better L2_avg before stopping; 0: never");
@@ -190,6 +191,7 @@ void check_counts(const RunConfig& c) {
   at_least("training.num_epochs", c.training.epochs, 1);
   at_least("training.validation_freq", c.training.validation_freq, 1);
   at_least("training.save_freq", c.training.save_freq, 1);
+  at_least("training.save_steps", c.training.save_steps, 0);
   at_least("training.keep_checkpoints", c.training.keep_checkpoints, 1);
   at_least("training.early_stopping_patience", c.training.early_stopping_patience, 0);
   at_least("training.agreement_freq", c.training.agreement_freq, 1);

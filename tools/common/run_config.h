@@ -33,6 +33,7 @@ struct TrainingConfig {
   int64_t accumulation = 1;
   int64_t seed = 42;
   int64_t validation_freq = 5, save_freq = 5;  // epochs
+  int64_t save_steps = 0;                      // a checkpoint every so many steps as well; 0: not
   int64_t early_stopping_patience = 0;         // validations without a better L2_avg; 0: never stops early
   int64_t keep_checkpoints = 3;
   std::string checkpoint_dir = "runs/default";

@@ -50,6 +50,7 @@ TrainerConfig TrainingRun::trainer_config() const {
       .kind = c.schedule, .peak = learning_rate(), .last = c.final_learning_rate, .warmup_steps = c.warmup_steps};
   out.validate_epochs = c.training.validation_freq;
   out.save_epochs = c.training.save_freq;
+  out.save_steps = c.training.save_steps;
   out.log_steps = c.training.log_freq;
   out.agreement_steps = c.training.agreement_freq;
   out.keep_checkpoints = c.training.keep_checkpoints;

@@ -10,6 +10,7 @@
 #include "data/statistics.h"
 #include "data/verify.h"
 #include "tests/data/example_dataset.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace bev;
@@ -221,6 +222,20 @@ TEST_CASE("data set: damage inside is found when it is gathered, and by verify")
   REQUIRE(problems.size() == 1);
   CHECK(contains(problems[0], "checksum"));
   CHECK(contains(problems[0], shard));
+}
+
+TEST_CASE("data set: a full disk leaves no data set, and the next writer starts afresh") {
+  const TemporaryFolder folder;
+  const ExampleDataset example;
+  {
+    const FileSizeLimit full(1500);  // of a shard; those are larger
+    const std::string message = error_of(ErrorKind::runtime, [&] { example.write(folder.file("d")); });
+    CHECK(contains(message, "File too large"));
+    CHECK(contains(message, folder.file("d")));
+  }
+  CHECK(contains(error_of(ErrorKind::data, [&] { Dataset::open(folder.file("d")); }), "has no dataset.json"));
+  example.write(folder.file("d"));
+  CHECK(verify_dataset(*Dataset::open(folder.file("d")), 1).problems.empty());
 }
 
 TEST_CASE("data set: the writer refuses rows that are wrong") {

@@ -86,13 +86,14 @@ TEST_CASE("loader: a batch stays until the call after the next one, also over a 
   const Sampler sampler(set.data->size(), 4, {.seed = 1});
   Loader loader(set.data, sampler, {.micro_batch = 4}, options(2));
   const Batch* previous = &loader.next();
+  std::vector<int64_t> samples = previous->samples;
   const auto keep = [&](const Batch& batch) {
-    const auto samples = previous->samples;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the threads work ahead meanwhile
     CHECK(previous != &batch);
     CHECK(is_right(*previous));
     CHECK(previous->samples == samples);
     previous = &batch;
+    samples = batch.samples;
   };
   for (int i = 0; i < 20; ++i) keep(loader.next());
   loader.seek(2);

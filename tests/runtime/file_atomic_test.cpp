@@ -1,38 +1,14 @@
 // Files that appear whole or not at all, also when the disk is full in the middle.
 #include "runtime/file/atomic_file.h"
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <vector>
 
 #include "runtime/file/safetensors.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace bev;
 using namespace bev::test;
-
-namespace {
-
-/// While it lives no file of this process can grow beyond so many bytes: writes fail as on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    REQUIRE(getrlimit(RLIMIT_FSIZE, &before_) == 0);
-    const rlimit limit = {bytes, before_.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_ = {};
-  void (*handler_)(int);
-};
-
-}  // namespace
 
 TEST_CASE("atomic file: replaces the old file, also over a leftover of an interrupted run") {
   const TemporaryFolder folder;

@@ -37,6 +37,12 @@ TEST_CASE("torch file: one tensor") {
   check_values<float>(tensors[0].value, {3, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
 }
 
+TEST_CASE("torch file: what newer versions add is no hindrance") {
+  const auto tensors = read_torch_file(files + "newer.pt");
+  REQUIRE(tensors.size() == 1);
+  check_values<float>(tensors[0].value, {3, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+}
+
 TEST_CASE("torch file: tensors in nested dicts, of all types, transposed and cut") {
   const auto tensors = read_torch_file(files + "many_tensors.pt");
   std::map<std::string, Tensor> by_name;
@@ -62,6 +68,8 @@ TEST_CASE("torch file: what tensors do not need is refused by name") {
   CHECK(contains(refusal("float16.pt"), "torch.HalfStorage"));
   CHECK(contains(refusal("object.pt"), "torch.nn.modules.linear.Linear"));
   CHECK(contains(refusal("make_torch_files.py"), "not a zip archive"));
+  CHECK(contains(refusal("big_endian.pt"), "big-endian"));
+  CHECK(contains(refusal("compressed.pt"), "is compressed"));
   CHECK(contains(refusal("none.pt"), "cannot be opened"));
 }
 

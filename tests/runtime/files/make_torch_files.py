@@ -4,6 +4,8 @@
 The tests compare them with the same values, which they know: element i of tensor number n is n + i.
 """
 import os
+import zipfile
+
 import torch
 
 folder = os.path.dirname(os.path.abspath(__file__))
@@ -42,3 +44,20 @@ save("many_tensors.pt", {
 })
 save("float16.pt", {"x": torch.zeros(2, dtype=torch.float16)})
 save("object.pt", {"x": torch.nn.Linear(1, 1)})
+
+# What newer versions of PyTorch add beside the tensors, and what they can leave behind.
+source = zipfile.ZipFile(os.path.join(folder, "one_tensor.pt"))
+
+
+def rewrite(name, extra, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(os.path.join(folder, name), "w", method) as archive:
+        for entry in source.namelist():
+            archive.writestr(zipfile.ZipInfo(entry), source.read(entry), compress_type=method)
+        for entry, text in extra.items():
+            archive.writestr(zipfile.ZipInfo("one_tensor/" + entry), text, compress_type=method)
+
+
+rewrite("newer.pt", {"byteorder": "little", ".format_version": "1", ".storage_alignment": "64",
+                     ".data/serialization_id": "0123456789"})
+rewrite("big_endian.pt", {"byteorder": "big"})
+rewrite("compressed.pt", {}, zipfile.ZIP_DEFLATED)

@@ -45,6 +45,33 @@ class MatmulEngine {
   /// be null.
   virtual void run(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
                    double alpha, double beta, const void* bias) = 0;
+
+  /// As run(), for a `b` that other products of this step share, such as the weight of a layer that is run many times.
+  /// While an UnchangedWeights lives the engine may keep `b` in an order of its own from its second use on, which
+  /// products with few rows gain from; outside of one, and by default, this is run().
+  virtual void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b,
+                          void* c, double alpha, double beta, const void* bias) {
+    run(stream, type, shape, a, b, c, alpha, beta, bias);
+  }
+
+ protected:
+  friend class UnchangedWeights;
+  /// What run_shared() kept is forgotten, and from here on it keeps, or no longer.
+  virtual void keep_shared(bool) {}
+};
+
+/// Promises that while it lives nobody writes to what is passed to run_shared() as `b`: the forward and backward pass
+/// of a step, or the steps of a sampling loop. Without one nothing is kept, so forgetting it costs time and never
+/// correctness. Not nested.
+class UnchangedWeights {
+ public:
+  explicit UnchangedWeights(MatmulEngine& engine) : engine_(engine) { engine_.keep_shared(true); }
+  ~UnchangedWeights() { engine_.keep_shared(false); }
+  UnchangedWeights(const UnchangedWeights&) = delete;
+  UnchangedWeights& operator=(const UnchangedWeights&) = delete;
+
+ private:
+  MatmulEngine& engine_;
 };
 
 /// Triple loops in the element type: the reference that the libraries are tested against. float and double, CPU only.

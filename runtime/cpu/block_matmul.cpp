@@ -10,8 +10,6 @@ namespace bev::cpu {
 
 namespace {
 
-constexpr double serial_below = 1e6;  // floating-point operations
-
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Into how many pieces the columns of one block of rows are cut: enough for every thread to have work, yet not so

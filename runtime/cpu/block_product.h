@@ -173,13 +173,13 @@ void multiply_strip(int64_t rows, int64_t columns, int64_t depth, const T* a, co
 
 }  // namespace detail
 
-/// C[rows, columns] = finish(A[rows, depth] B[depth, columns]); rows of C are `ldc` elements apart.
-template <class T>
-void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
-              const Finish<T>& finish) {
+/// C[rows, columns] = finish(A[rows, depth] B[depth, columns]); rows of C are `ldc` elements apart. strip(p, deep, j,
+/// wide) returns rows p .. p + deep - 1 of columns j .. j + wide - 1 of B as packed by pack_b.
+template <class T, class Strip>
+void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, const Strip& strip, T* c, int64_t ldc,
+                     const Finish<T>& finish) {
   using B = Blocking<T>;
   alignas(64) T left[B::rows * B::a_row];
-  alignas(64) T right[B::depth * B::tile_columns];
   for (int64_t i = 0; i < rows; i += B::rows) {
     const int64_t height = std::min(B::rows, rows - i);
     for (int64_t p = 0; p == 0 || p < depth; p += B::depth) {
@@ -187,13 +187,24 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operan
       detail::pack_a<T>(height, deep, {a.data + i * a.row + p * a.column, a.row, a.column}, left);
       for (int64_t j = 0; j < columns; j += B::tile_columns) {
         const int64_t wide = std::min(B::tile_columns, columns - j);
-        detail::pack_b<T>(deep, wide, {b.data + p * b.row + j * b.column, b.row, b.column}, right);
         const Finish<T> part{finish.alpha, finish.accumulate || p > 0,
                              finish.bias && p == 0 ? finish.bias + j : nullptr};
-        detail::multiply_strip(height, wide, deep, left, right, c + i * ldc + j, ldc, part);
+        detail::multiply_strip(height, wide, deep, left, strip(p, deep, j, wide), c + i * ldc + j, ldc, part);
       }
     }
   }
+}
+
+/// The same from B as it lies.
+template <class T>
+void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
+              const Finish<T>& finish) {
+  alignas(64) T right[Blocking<T>::depth * Blocking<T>::tile_columns];
+  const auto strip = [&](int64_t p, int64_t deep, int64_t j, int64_t wide) {
+    detail::pack_b<T>(deep, wide, {b.data + p * b.row + j * b.column, b.row, b.column}, right);
+    return right;
+  };
+  multiply_strips<T>(rows, columns, depth, a, strip, c, ldc, finish);
 }
 
 }  // namespace bev::cpu

@@ -207,6 +207,59 @@ TEST_CASE("engines in several threads do not disturb each other") {
   }
 }
 
+TEST_CASE("products with a shared operand agree with those without") {
+  for (const Make make : engines) {
+    for (const MatmulShape& shape :
+         {linear_shape(80, 200, 530), with_distances({.m = 9, .n = 131, .k = 261}, 2), linear_shape(33, 96, 96),
+          with_distances({.m = 20, .n = 7, .k = 40, .transpose_a = true}, 1), linear_shape(150, 64, 64)}) {
+      const auto engine = make(), other = make();
+      const auto a = random_numbers<float>(shape.m * shape.k + 1000, 1), bias = random_numbers<float>(shape.n, 2);
+      auto b = random_numbers<float>(shape.n * shape.k + 1000, 3);
+      const auto check_sharing = [&] {
+        const UnchangedWeights unchanged(*engine);
+        for (int use = 0; use < 4; ++use) {
+          auto c = random_numbers<float>(shape.m * shape.ldc, 4), expected = c;
+          const double beta = use % 2;
+          engine->run_shared({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, beta, bias.data());
+          other->run({}, DType::f32, shape, a.data(), b.data(), expected.data(), 1, beta, bias.data());
+          double worst = 0;
+          for (size_t i = 0; i < c.size(); ++i) worst = std::max(worst, error_of(c[i], expected[i]));
+          INFO(cpu::text(shape), ", use ", use);
+          CHECK(worst <= 1e-5 * std::sqrt(static_cast<double>(shape.k)));
+        }
+      };
+      check_sharing();
+      b = random_numbers<float>(shape.n * shape.k + 1000, 5);  // an optimiser's step: what was kept must not be used
+      check_sharing();
+      // Without the promise nothing is kept.
+      std::vector<float> c(static_cast<size_t>(shape.m * shape.ldc)), expected = c;
+      for (int use = 0; use < 3; ++use) {
+        b[0] += 1;
+        engine->run_shared({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+        engine->run({}, DType::f32, shape, a.data(), b.data(), expected.data(), 1, 0, nullptr);
+        CHECK(c == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("products with a shared operand in double and on a dry stream are plain ones") {
+  const auto engine = make_cpu_matmul();
+  const UnchangedWeights unchanged(*engine);
+  const MatmulShape shape = linear_shape(10, 20, 30);
+  const auto a = random_numbers<double>(300, 1), b = random_numbers<double>(600, 2);
+  std::vector<double> c(200), expected(200);
+  make_plain_matmul()->run({}, DType::f64, shape, a.data(), b.data(), expected.data(), 1, 0, nullptr);
+  for (int use = 0; use < 3; ++use) {
+    engine->run_shared({}, DType::f64, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+    CHECK(c == expected);
+  }
+  WorkTally tally;
+  const Stream dry{.kind = DeviceKind::dry, .tally = &tally};
+  engine->run_shared(dry, DType::f32, shape, nullptr, nullptr, nullptr, 1, 0, nullptr);
+  CHECK(tally.matmul_flop == 2 * 10 * 20 * 30);
+}
+
 TEST_CASE("a dry stream counts products and computes nothing") {
   for (const Make make : engines) {
     WorkTally tally;

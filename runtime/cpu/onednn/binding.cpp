@@ -89,7 +89,7 @@ class Call {
   /// The library only writes to what it calls a result.
   void set(size_t argument, const void* data) { memories_[argument].set_data_handle(const_cast<void*>(data)); }
 
-  void run(const dnnl::stream& stream, Scratch& scratch) {
+  void run(const dnnl::stream& stream, cpu::Scratch& scratch) {
     if (scratchpad_bytes_ > 0) set(0, scratch.get(scratchpad_bytes_));
     const dnnl_status_t status =
         dnnl_primitive_execute(primitive_.get(), stream.get(), static_cast<int>(count_), arguments_.data());
@@ -139,7 +139,7 @@ Product::Product(const MatmulShape& s, bool accumulate, bool bias) : body_(std::
 Product::Product(Product&&) noexcept = default;
 Product::~Product() = default;
 
-void Product::run(const float* a, const float* b, float* c, const float* bias, Scratch& scratch) {
+void Product::run(const float* a, const float* b, float* c, const float* bias, cpu::Scratch& scratch) {
   Call& call = body_->call;
   call.set(body_->a, a);
   call.set(body_->b, b);
@@ -212,7 +212,8 @@ Convolution::Convolution(const ConvolutionShape& s, Direction direction) : body_
 Convolution::Convolution(Convolution&&) noexcept = default;
 Convolution::~Convolution() = default;
 
-void Convolution::run(const float* first, const float* second, float* result, Scratch& scratch, Scratch& filters) {
+void Convolution::run(const float* first, const float* second, float* result, cpu::Scratch& scratch,
+                      cpu::Scratch& filters) {
   Body& body = *body_;
   const bool filters_out = body.direction == Direction::backward_filter;
   void* theirs = body.filter_bytes > 0 ? filters.get(body.filter_bytes) : nullptr;

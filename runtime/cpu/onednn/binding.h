@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "runtime/convolution.h"
-#include "runtime/cpu/onednn/scratch.h"
+#include "runtime/cpu/scratch.h"
 #include "runtime/matmul.h"
 
 namespace bev::onednn {
@@ -19,7 +19,7 @@ class Product {
   Product(const MatmulShape& shape, bool accumulate, bool bias);
   Product(Product&&) noexcept;
   ~Product();
-  void run(const float* a, const float* b, float* c, const float* bias, Scratch& scratch);
+  void run(const float* a, const float* b, float* c, const float* bias, cpu::Scratch& scratch);
 
  private:
   struct Body;
@@ -37,7 +37,7 @@ class Convolution {
   Convolution(Convolution&&) noexcept;
   ~Convolution();
   /// forward: x, w -> y; backward_data: d_y, w -> d_x; backward_filter: x, d_y -> d_w.
-  void run(const float* first, const float* second, float* result, Scratch& scratch, Scratch& filters);
+  void run(const float* first, const float* second, float* result, cpu::Scratch& scratch, cpu::Scratch& filters);
 
  private:
   struct Body;

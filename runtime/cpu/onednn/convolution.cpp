@@ -85,7 +85,7 @@ class CpuConvolution : public ConvolutionEngine {
 
   std::unique_ptr<ConvolutionEngine> plain_ = make_plain_convolution();
   onednn::Prepared<onednn::Convolution, 11> convolutions_;
-  onednn::Scratch scratch_, filters_, terms_;
+  cpu::Scratch scratch_, filters_, terms_;
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "runtime/cpu/block_matmul.h"
 #include "runtime/cpu/onednn/binding.h"
 #include "runtime/cpu/onednn/prepared.h"
+#include "runtime/cpu/shared_operands.h"
 #include "runtime/cpu/threads.h"
 #include "runtime/cpu/vector.h"
 #include "runtime/tally.h"
@@ -37,13 +38,34 @@ class CpuMatmul : public MatmulEngine {
     cpu::require_valid(shape, beta);
     if (tallied(stream, shape)) return;
     cpu::require_host(stream, "a product");
+    compute(type, shape, a, b, c, alpha, beta, bias);
+  }
+
+  void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
+                  double alpha, double beta, const void* bias) override {
+    cpu::require_valid(shape, beta);
+    if (tallied(stream, shape)) return;
+    cpu::require_host(stream, "a product");
+    if (type == DType::f32 && cpu::vector_bytes >= 32 &&
+        shared_.multiply(shape, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c),
+                         static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias))) {
+      return;
+    }
+    compute(type, shape, a, b, c, alpha, beta, bias);
+  }
+
+ protected:
+  void keep_shared(bool on) override { shared_.keep(on); }
+
+ private:
+  void compute(DType type, const MatmulShape& shape, const void* a, const void* b, void* c, double alpha, double beta,
+               const void* bias) {
     visit_float(type, [&]<class T>(T) {
       multiply(shape, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(c), static_cast<T>(alpha),
                beta != 0, static_cast<const T*>(bias));
     });
   }
 
- private:
   static void multiply(const MatmulShape& shape, const double* a, const double* b, double* c, double alpha,
                        bool accumulate, const double* bias) {
     cpu::block_matmul(shape, a, b, c, alpha, accumulate, bias);
@@ -65,7 +87,8 @@ class CpuMatmul : public MatmulEngine {
   }
 
   onednn::Prepared<onednn::Product, 8> products_;
-  onednn::Scratch scratch_;
+  cpu::SharedOperands shared_;
+  cpu::Scratch scratch_;
 };
 
 }  // namespace

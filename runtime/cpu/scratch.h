@@ -6,7 +6,7 @@
 #include <memory>
 #include <new>
 
-namespace bev::onednn {
+namespace bev::cpu {
 
 class Scratch {
  public:
@@ -31,4 +31,4 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-}  // namespace bev::onednn
+}  // namespace bev::cpu

@@ -1,0 +1,41 @@
+// Right operands that several products of a step share, packed once for all of them (see MatmulEngine::run_shared).
+// Memory is taken when an operand is seen first, and kept for the next step: there the same operands come again.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+
+#include "runtime/cpu/scratch.h"
+#include "runtime/matmul.h"
+
+namespace bev::cpu {
+
+class SharedOperands {
+ public:
+  /// Forgets all that is packed, and keeps operands from here on, or does not.
+  void keep(bool on);
+
+  /// C = alpha A B (+ C) (+ bias) from B packed. False, with nothing done, if the product gains nothing from that or if
+  /// this is the operand's first use.
+  bool multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
+                const float* bias);
+
+ private:
+  struct Key {
+    const float* data;
+    int64_t n, k, ldb;
+    bool transposed;
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Packed {
+    int64_t uses = 0;  // since the last keep()
+    Scratch memory;
+  };
+  bool keeping_ = false;
+  std::unordered_map<Key, Packed, Hash> operands_;
+};
+
+}  // namespace bev::cpu

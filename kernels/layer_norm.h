@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/annotate.h"
+#include "kernels/team.h"
 
 namespace bev {
 
@@ -93,7 +93,7 @@ struct LayerNormWeightGradient {
 };
 
 /// Gradients of shift (sum of d_y over a sample's rows) and scale (sum of d_y * a). One row of the launch is one
-/// sample.
+/// ColumnBlock.
 template <class T>
 struct ModulationGradient {
   using Element = T;
@@ -103,22 +103,23 @@ struct ModulationGradient {
   bool accumulate_shift, accumulate_scale;
 
   template <class Team>
-  BEV_HD void operator()(Team team, int64_t sample) const {
-    const int64_t first = sample * rows_per_sample;
+  BEV_HD void operator()(Team team, int64_t block_row) const {
+    const ColumnBlock block(block_row, width);
+    const int64_t first_row = block.sample * rows_per_sample;
     team.template columns<T, 2>(
-        rows_per_sample, width,
-        [&](int64_t r, int64_t i) -> std::array<T, 2> {
-          const int64_t row = first + r, at = row * width + i;
+        rows_per_sample, block.count,
+        [&](int64_t r, int64_t j) -> std::array<T, 2> {
+          const int64_t row = first_row + r, i = block.first + j, at = row * width + i;
           return {d_y[at], d_y[at] * ((x[at] - mean[row]) * rstd[row] * gamma[i] + beta[i])};
         },
-        [&](int64_t i, const std::array<T, 2>& total) {
-          const int64_t at = sample * width + i;
+        [&](int64_t j, const std::array<T, 2>& total) {
+          const int64_t at = block.sample * width + block.first + j;
           d_shift[at] = accumulate_shift ? d_shift[at] + total[0] : total[0];
           d_scale[at] = accumulate_scale ? d_scale[at] + total[1] : total[1];
         });
   }
-  double bytes(int64_t samples) const {
-    return 2.0 * sizeof(T) * static_cast<double>(samples * rows_per_sample * width);
+  double bytes(int64_t rows) const {
+    return 2.0 * sizeof(T) * static_cast<double>(rows / ColumnBlock::blocks(width) * rows_per_sample * width);
   }
 };
 

@@ -54,7 +54,7 @@ struct GatedBranchGradient {
   }
 };
 
-/// d_gate: sums of d_y * f over a sample's rows. One row of the launch is one sample.
+/// d_gate: sums of d_y * f over a sample's rows. One row of the launch is one ColumnBlock.
 template <class T>
 struct GateGradient {
   using Element = T;
@@ -64,19 +64,20 @@ struct GateGradient {
   bool accumulate;
 
   template <class Team>
-  BEV_HD void operator()(Team team, int64_t sample) const {
-    const int64_t first = sample * shape.rows * shape.width;
-    T* out = d_gate + sample * shape.width;
+  BEV_HD void operator()(Team team, int64_t block_row) const {
+    const ColumnBlock block(block_row, shape.width);
+    const int64_t first = block.sample * shape.rows * shape.width + block.first;
+    T* out = d_gate + block.sample * shape.width + block.first;
     team.template columns<T, 1>(
-        shape.rows, shape.width,
+        shape.rows, block.count,
         [&](int64_t r, int64_t i) -> std::array<T, 1> {
           const int64_t at = first + r * shape.width + i;
           return {d_y[at] * f[at]};
         },
         [&](int64_t i, const std::array<T, 1>& total) { out[i] = accumulate ? out[i] + total[0] : total[0]; });
   }
-  double bytes(int64_t samples) const {
-    return 2.0 * sizeof(T) * static_cast<double>(samples * shape.rows * shape.width);
+  double bytes(int64_t rows) const {
+    return 2.0 * sizeof(T) * static_cast<double>(rows / ColumnBlock::blocks(shape.width) * shape.rows * shape.width);
   }
 };
 

@@ -69,7 +69,7 @@ struct ResidualNormBackward {
   }
 };
 
-/// Sums over the rows of a sample. One row of the launch is one sample.
+/// Sums over the rows of a sample. One row of the launch is one ColumnBlock.
 template <class T>
 struct ResidualNormSums {
   using Element = T;
@@ -81,42 +81,41 @@ struct ResidualNormSums {
   bool accumulate_gate;
 
   template <class Team>
-  BEV_HD void operator()(Team team, int64_t sample) const {
-    const int64_t first = sample * rows_per_sample;
+  BEV_HD void operator()(Team team, int64_t block_row) const {
+    const ColumnBlock block(block_row, width);
+    const int64_t first_row = block.sample * rows_per_sample;
     team.template columns<T, 3>(
-        rows_per_sample, width,
-        [&](int64_t r, int64_t i) -> std::array<T, 3> {
-          const int64_t row = first + r, at = row * width + i;
+        rows_per_sample, block.count,
+        [&](int64_t r, int64_t j) -> std::array<T, 3> {
+          const int64_t row = first_row + r, at = row * width + block.first + j;
           return {d_y[at], d_y[at] * (s[at] - mean[row]) * rstd[row], d_s[at] * f[at]};
         },
-        [&](int64_t i, const std::array<T, 3>& total) {
-          const int64_t at = sample * width + i;
+        [&](int64_t j, const std::array<T, 3>& total) {
+          const int64_t at = block.sample * width + block.first + j;
           sum0[at] = total[0];
           sum1[at] = total[1];
           d_gate[at] = accumulate_gate ? d_gate[at] + total[2] : total[2];
         });
   }
-  double bytes(int64_t samples) const {
-    return 4.0 * sizeof(T) * static_cast<double>(samples * rows_per_sample * width);
+  double bytes(int64_t rows) const {
+    return 4.0 * sizeof(T) * static_cast<double>(rows / ColumnBlock::blocks(width) * rows_per_sample * width);
   }
 };
 
-/// One row of the launch is a block of columns.
+/// One row of the launch is a ColumnBlock of all samples together.
 template <class T>
 struct ResidualNormColumns {
   using Element = T;
-  static constexpr int64_t block = 256;
   const T *sum0, *sum1, *gamma, *beta, *scale;
   T *d_shift, *d_scale;  // [samples, width]
   T *d_gamma, *d_beta;   // [width], or null
   int64_t width, samples;
   bool accumulate_shift, accumulate_scale, accumulate_gamma, accumulate_beta;
 
-  static int64_t rows(int64_t width) { return (width + block - 1) / block; }
-
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
-    const int64_t first = row * block, count = width - first < block ? width - first : block;
+    const ColumnBlock block(row, width);
+    const int64_t first = block.first, count = block.count;
     for (int64_t b = 0; b < samples; ++b) {
       const int64_t at = b * width + first;
       const T *s0 = sum0 + at, *s1 = sum1 + at, *weight = gamma + first, *bias = beta + first;

@@ -150,4 +150,17 @@ BEV_HD void write_each(Team team, int64_t n, T* out, bool accumulate, F f) {
   }
 }
 
+/// A block of columns of one sample, as a row of a launch: kernels that sum over the few rows of a sample are launched
+/// so, since samples alone are too few to fill a GPU.
+struct ColumnBlock {
+  static constexpr int64_t size = 256;
+  int64_t sample, first, count;  // columns first .. first + count - 1
+
+  static BEV_HD int64_t blocks(int64_t width) { return (width + size - 1) / size; }
+  BEV_HD ColumnBlock(int64_t row, int64_t width)
+      : sample(row / blocks(width)),
+        first(row % blocks(width) * size),
+        count(width - first < size ? width - first : size) {}
+};
+
 }  // namespace bev

@@ -10,6 +10,3 @@ template void bev::cuda::run_elements(const Stream&, int64_t, const bev::CopyMas
 template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::FindValidTokens<uint16_t>&);
 template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::FindValidTokens<float>&);
 template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::UnmaskIfEmpty&);
-template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::JoinTokens<float>&);
-template void bev::cuda::run_rows(const Stream&, int64_t, int64_t, const bev::PartOfTokens<float>&);
-template void bev::cuda::run_columns(const Stream&, int64_t, int64_t, float*, const bev::PositionGradient<float>&);

@@ -9,20 +9,25 @@ namespace bev {
 
 namespace {
 
-/// Adds to a parameter's gradient, or overwrites it with, `rows` [rows, width], the first of its rows.
-void add_first_rows(Context& context, Parameter& parameter, const Tensor& rows, int64_t width) {
+/// Adds to a parameter's gradient, or overwrites it with, `rows` [count, width], that of its rows from `first` on.
+void add_some_rows(Context& context, Parameter& parameter, const Tensor& rows, int64_t first) {
   context.tape.add(parameter, [&](const Tensor& gradient, bool accumulate) {
-    const int64_t count = rows.size() / width;
+    const int64_t width = rows.dim(1);
     if (!accumulate && rows.size() < gradient.size()) fill(context, gradient, 0);
-    copy_rows(context, count, 1, width, {rows, 0, width, 0}, {gradient, 0, width, 0}, accumulate);
+    copy_rows(context, rows.dim(0), 1, width, {rows, 0, width, 0}, {gradient, first * width, width, 0}, accumulate);
   });
 }
 
+struct JoinedPart {
+  Gradient features;
+  Parameter *position, *segment;
+  int64_t first_position, tokens;
+};
+
 /// The gradients of one part's embeddings, d_y being the whole sequence's; `first` is the part's first token.
-void embedding_gradients(Context& context, const Tensor& d_y, int64_t first, int64_t tokens, Parameter* position,
-                         Parameter* segment) {
-  if (!position && !segment) return;
-  const int64_t samples = d_y.dim(0), width = d_y.dim(2), columns = tokens * width;
+void embedding_gradients(Context& context, const Tensor& d_y, int64_t first, const JoinedPart& part) {
+  if (!part.position && !part.segment) return;
+  const int64_t samples = d_y.dim(0), width = d_y.dim(2), tokens = part.tokens, columns = tokens * width;
   const Tensor sums = context.empty({tokens, width});  // over samples
   visit_float(context.dtype, [&]<class T>(T) {
     using Kernel = SampleSum<T>;
@@ -30,18 +35,12 @@ void embedding_gradients(Context& context, const Tensor& d_y, int64_t first, int
     const Kernel kernel{.d = d_y.data<T>() + first * width, .out = sums.data<T>(), .sample = d_y.dim(1) * width};
     for_columns(context.stream, samples, columns, workspace.data<T>(), kernel);
   });
-  if (position) add_first_rows(context, *position, sums, width);
-  if (!segment) return;
-  context.tape.add(*segment, [&](const Tensor& gradient, bool accumulate) {
+  if (part.position) add_some_rows(context, *part.position, sums, part.first_position);
+  if (!part.segment) return;
+  context.tape.add(*part.segment, [&](const Tensor& gradient, bool accumulate) {
     sum_rows(context, sums, tokens, width, gradient, accumulate);
   });
 }
-
-struct JoinedPart {
-  Gradient features;
-  Parameter *position, *segment;
-  int64_t tokens;
-};
 
 }  // namespace
 
@@ -51,11 +50,11 @@ Variable embed_tokens(Context& context, std::span<const TokenPart> parts) {
   std::vector<JoinedPart> joined;
   for (const TokenPart& part : parts) {
     const int64_t tokens = part.features.dim(1);
-    if (part.position && part.position->shape[1] < tokens) {
-      fail(ErrorKind::runtime, "{}: {} tokens need as many positions, there are {}", part.position->name, tokens,
-           part.position->shape[1]);
+    if (part.position && part.position->shape[1] < part.first_position + tokens) {
+      fail(ErrorKind::runtime, "{} {} has too few rows for {} tokens", part.position->name, part.position->shape.text(),
+           part.first_position + tokens);
     }
-    joined.push_back({part.features.gradient(), part.position, part.segment, tokens});
+    joined.push_back({part.features.gradient(), part.position, part.segment, part.first_position, tokens});
     total += tokens;
   }
   const Variable y = context.tape.output(context.empty({samples, total, width}));
@@ -63,13 +62,14 @@ Variable embed_tokens(Context& context, std::span<const TokenPart> parts) {
   for (const TokenPart& part : parts) {
     const int64_t tokens = part.features.dim(1);
     visit_float(context.dtype, [&]<class T>(T) {
-      const PlaceTokens<T> kernel{.x = part.features.value().data<T>(),
-                                  .position = part.position ? part.position->value.data<T>() : nullptr,
-                                  .segment = part.segment ? part.segment->value.data<T>() : nullptr,
-                                  .y = y.value().data<T>() + first * width,
-                                  .width = width,
-                                  .tokens = tokens,
-                                  .y_sample = total * width};
+      const PlaceTokens<T> kernel{
+          .x = part.features.value().data<T>(),
+          .position = part.position ? part.position->value.data<T>() + part.first_position * width : nullptr,
+          .segment = part.segment ? part.segment->value.data<T>() : nullptr,
+          .y = y.value().data<T>() + first * width,
+          .width = width,
+          .tokens = tokens,
+          .y_sample = total * width};
       for_rows(context.stream, samples * tokens, width, kernel);
     });
     first += tokens;
@@ -81,7 +81,7 @@ Variable embed_tokens(Context& context, std::span<const TokenPart> parts) {
     const int64_t length = d_y.dim(1) * d_y.dim(2), token = d_y.dim(2);
     int64_t at = 0;
     for (const JoinedPart& part : joined) {
-      embedding_gradients(context, d_y, at, part.tokens, part.position, part.segment);
+      embedding_gradients(context, d_y, at, part);
       context.tape.add(part.features, [&](const Tensor& gradient, bool accumulate) {
         copy_rows(context, d_y.dim(0), part.tokens, token, {d_y, at * token, length, token},
                   {gradient, 0, part.tokens * token, token}, accumulate);

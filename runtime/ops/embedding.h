@@ -11,8 +11,9 @@ namespace bev {
 /// A run of tokens within a sequence.
 struct TokenPart {
   Variable features;              // [samples, tokens, E]
-  Parameter* position = nullptr;  // [1, at least `tokens`, E]: row t is added to token t; may be null
+  Parameter* position = nullptr;  // [1, positions, E]: row first_position + t is added to token t; may be null
   Parameter* segment = nullptr;   // [1, 1, E]: added to every token; may be null
+  int64_t first_position = 0;
 };
 
 /// The parts one behind another, [samples, tokens of all parts, E], each with its embeddings added.

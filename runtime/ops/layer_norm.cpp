@@ -74,7 +74,8 @@ void modulation_gradient(Context& context, const Saved& saved, const Tensor& d_y
                                          .rows_per_sample = saved.rows_per_sample,
                                          .accumulate_shift = accumulate_shift,
                                          .accumulate_scale = accumulate_scale};
-      for_rows(context.stream, saved.rows / saved.rows_per_sample, saved.rows_per_sample * saved.width, kernel);
+      for_rows(context.stream, saved.rows / saved.rows_per_sample * ColumnBlock::blocks(saved.width),
+               saved.rows_per_sample * ColumnBlock::size, kernel);
     });
   });
 }

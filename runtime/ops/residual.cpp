@@ -32,7 +32,8 @@ void gate_gradient(Context& context, const GatedSaved& saved, const Tensor& d_y,
                                .d_gate = d_gate.data<T>(),
                                .shape = saved.shape,
                                .accumulate = accumulate};
-  for_rows(context.stream, saved.samples, saved.shape.rows * saved.shape.width, kernel);
+  for_rows(context.stream, saved.samples * ColumnBlock::blocks(saved.shape.width), saved.shape.rows * ColumnBlock::size,
+           kernel);
 }
 
 template <class T>

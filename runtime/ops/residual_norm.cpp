@@ -52,7 +52,8 @@ void sums_pass(Context& context, const Saved& saved, const Tensor& d_y, const Te
                                    .width = saved.width,
                                    .rows_per_sample = saved.rows_per_sample,
                                    .accumulate_gate = accumulate_gate};
-  for_rows(context.stream, saved.samples, saved.rows_per_sample * saved.width, kernel);
+  for_rows(context.stream, saved.samples * ColumnBlock::blocks(saved.width), saved.rows_per_sample * ColumnBlock::size,
+           kernel);
 }
 
 /// One column kernel writes all four gradients, so their contributions are announced one inside the other. Where gamma
@@ -78,7 +79,7 @@ void columns_pass(Context& context, const Saved& saved, Parameter& gamma, Parame
                                     .accumulate_gamma = false,
                                     .accumulate_beta = false};
       const auto launch = [&] {
-        for_rows(context.stream, kernel.rows(saved.width), saved.samples * kernel.block, kernel);
+        for_rows(context.stream, ColumnBlock::blocks(saved.width), saved.samples * ColumnBlock::size, kernel);
       };
       if (!Tape::wants(gamma)) return launch();
       context.tape.add(gamma, [&](const Tensor& d_gamma, bool add_gamma) {

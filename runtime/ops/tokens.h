@@ -21,8 +21,8 @@ struct MaskedSet {
 /// masked: an attention must have something to attend to.
 Tensor valid_tokens(Context& context, int64_t samples, const std::vector<MaskedSet>& sets);
 
-/// [x_0; x_1; ...], x_i [samples, tokens_i, E], at most four; plus the first rows of `position` [1, tokens or more, E],
-/// which may be null.
+/// [x_0; x_1; ...], x_i [samples, tokens_i, E]; plus the first rows of `position` [1, tokens or more, E], which may be
+/// null.
 Variable join_tokens(Context& context, const std::vector<Variable>& parts, Parameter* position = nullptr);
 
 /// A parameter as a variable, for parameters that are inputs rather than weights: learned queries.

@@ -38,7 +38,7 @@ void ThreadGroup::enter_on_gpu(int rank, Device& device) {
 }
 
 void ThreadGroup::leave(int rank) {
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
   member(rank).left = true;
   const bool owed_by = std::any_of(members_.begin(), members_.end(),
                                    [&](const Member& other) { return other.calls > member(rank).calls; });
@@ -47,6 +47,7 @@ void ThreadGroup::leave(int rank) {
                        fmt::format("replica {} left while collectives of {} were not finished", rank, label_)));
   }
   changed_.notify_all();
+  if (aborted_) changed_.wait(lock, [&] { return running_ == 0; });  // the replica will give its memory back
 }
 
 void ThreadGroup::wait_for(int rank, const Stream& compute) {

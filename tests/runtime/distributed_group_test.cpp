@@ -1,8 +1,12 @@
 // Replicas that fail: each ends the group within seconds, with the right kind and message, and no thread stays.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <stdexcept>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "runtime/device.h"
 #include "runtime/distributed/replica_group.h"
@@ -39,6 +43,16 @@ TEST_CASE("a group keeps its threads from one run to the next") {
   }
   CHECK(test::settles_at(before));
 }
+
+#ifdef _OPENMP
+TEST_CASE("replicas share the processors: none uses more OpenMP threads than its part") {
+  const int all = omp_get_max_threads();
+  ReplicaGroup group(2), asked(2, {.threads = 3});
+  group.run([&](int) { CHECK(omp_get_max_threads() == std::max(1, all / 2)); });
+  asked.run([&](int) { CHECK(omp_get_max_threads() == 3); });
+  CHECK(omp_get_max_threads() == all);
+}
+#endif
 
 TEST_CASE("the first exception ends every replica and is the one that is reported") {
   const int before = test::threads_of_this_process();

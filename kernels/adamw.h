@@ -3,7 +3,8 @@
 // squares of all gradients in two stages (fixed order, double), and the decision what this step does with them.
 //
 // Parameters, gradients, moments and averages are spans of the same layout, cut into segments that never cross from one
-// parameter into the next, so that whatever differs by parameter is constant in a segment.
+// parameter into the next, so that whatever differs by parameter is constant in a segment. Moments and averages hold
+// only what this replica moves, one segment's behind another's.
 #pragma once
 
 #include <cmath>
@@ -15,7 +16,8 @@
 namespace bev {
 
 struct Segment {
-  int64_t begin = 0;  // element of the spans
+  int64_t begin = 0;  // element of the spans of weights and gradients
+  int64_t state = 0;  // element of the moments and averages
   int64_t count = 0;
   double decay = 0;  // weight decay of this parameter
 };
@@ -37,17 +39,17 @@ struct SegmentSquares {
   }
 };
 
-/// Stage two: their total, into UpdateState::squared_norm. One row.
+/// Stage two: their total, into UpdateState::squared_norm. And the total of those of all replicas. One row.
 template <class T>
 struct TotalSquares {
   using Element = T;
-  const double* sums;
+  const double* sums;  // [count]
   UpdateState* update;
-  int64_t segments;
+  int64_t count;
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t) const {
-    const double total = team.template sum<double>(segments, [&](int64_t i) { return sums[i]; });
+    const double total = team.template sum<double>(count, [&](int64_t i) { return sums[i]; });
     if (team.leader()) update->squared_norm = total;
   }
 };
@@ -101,8 +103,8 @@ struct AdamW {
     if (update->skip) return;
     const Segment segment = segments[row];
     const T* g = gradients + segment.begin;
-    T *w = weights + segment.begin, *m = first + segment.begin, *v = second + segment.begin,
-      *a = averages + segment.begin;
+    T *w = weights + segment.begin, *m = first + segment.state, *v = second + segment.state,
+      *a = averages + segment.state;
     const double rate = step->learning_rate;
     const T clip = static_cast<T>(update->clip), b1 = static_cast<T>(beta1), b2 = static_cast<T>(beta2);
     const T rest1 = static_cast<T>(1 - beta1), rest2 = static_cast<T>(1 - beta2);

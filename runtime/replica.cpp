@@ -24,7 +24,7 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
   }
   const Stream compute = device.make_stream();
   task_ = make_task(store_);
-  MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer);
+  MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer, config.reducer, gradients());
   const double free = static_cast<double>(device.memory().free) * usable * config.memory_share;
   plan_ = planner.plan_within(config.micro_batch, static_cast<size_t>(free) - std::min<size_t>(small_things, free));
 
@@ -39,10 +39,11 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
                   [&](void* memory, size_t bytes) { device.zero(compute, memory, bytes); });
   if (rank() == 0) initialise(store_, device, compute, config.seed);
   broadcast_values(gradients(), *context_, store_, 0);
-  optimizer_ = std::make_unique<Optimizer>(store_, *context_, device, config.optimizer);
-  inputs_ = std::make_unique<Inputs>(*context_, device, fields, config.micro_batch);
   reducer_ = std::make_unique<GradientReducer>(store_, gradients(), config.reducer);
   reducer_->attach(context_->tape, compute);
+  optimizer_ = std::make_unique<Optimizer>(store_, *context_, device, config.optimizer,
+                                           OptimizerShards{reducer_.get(), &gradients()});
+  inputs_ = std::make_unique<Inputs>(*context_, device, fields, config.micro_batch);
 }
 
 std::shared_ptr<Arena> Replica::make_arena() const {

@@ -72,9 +72,9 @@ class Replica {
   MemoryPlan plan_;
   std::shared_ptr<void> state_;
   std::unique_ptr<Context> context_;
+  std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Inputs> inputs_;
-  std::unique_ptr<GradientReducer> reducer_;
 };
 
 }  // namespace bev

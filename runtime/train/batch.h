@@ -79,8 +79,8 @@ class ValidationSource {
   virtual int64_t samples() const = 0;
   /// The next batch will be the first.
   virtual void restart() = 0;
-  /// The next batch, the last one padded to full size with samples numbered -1 (zeros); null when all have been seen. Its
-  /// memory stays valid as that of BatchSource::next(). Throws as that.
+  /// The next batch, the last one padded to full size with samples numbered -1 (zeros); null when all have been seen.
+  /// Its memory stays valid as that of BatchSource::next(). Throws as that.
   virtual const Batch* next() = 0;
 };
 

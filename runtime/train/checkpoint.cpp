@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/file/atomic_file.h"
@@ -21,6 +22,7 @@ using nlohmann::ordered_json;
 
 constexpr int format_version = 1;
 constexpr const char* state_file = "state.json";
+const std::map<std::string, std::string> metadata = {{"format", "pt"}};  // as others mark tensors of PyTorch's layout
 constexpr std::array<const char*, 3> tensor_files = {"model.safetensors", "ema.safetensors", "optimizer.safetensors"};
 
 UpdateState read_update_state(const TrainedModel& model) {
@@ -30,13 +32,12 @@ UpdateState read_update_state(const TrainedModel& model) {
   return out;
 }
 
-std::vector<ParameterView> moment_views(const TrainedModel& model) {
-  std::vector<ParameterView> out = views_of_trained(model.store, model.optimizer.first_moments(), "first.");
-  for (ParameterView& view : views_of_trained(model.store, model.optimizer.second_moments(), "second.")) {
-    out.push_back(std::move(view));
-  }
-  return out;
-}
+struct Moment {
+  Optimizer::Kind kind;
+  const char *prefix, *other;
+};
+constexpr std::array<Moment, 2> moments = {Moment{Optimizer::Kind::first_moment, "first.", "second."},
+                                           Moment{Optimizer::Kind::second_moment, "second.", "first."}};
 
 ordered_json file_record(const std::string& path) {
   const FileChecksum sum = checksum_of_file(path);
@@ -88,12 +89,24 @@ CheckpointFolder::CheckpointFolder(std::string path, int64_t keep, FileNames nam
 std::string CheckpointFolder::write(const TrainedModel& model, const TrainingState& state, bool is_best) {
   const std::string name = checkpoint_name(state.step);
   PartialDirectory partial(path_, name);
-  const auto write_file = [&](const char* file, const std::vector<ParameterView>& views, const FileNames& names) {
-    write_views(partial.path() + "/" + file, model.device, model.context.stream, views, names, {{"format", "pt"}});
+  const auto file = [&](const char* in_checkpoint) { return partial.path() + "/" + in_checkpoint; };
+  const auto write_all = [&](const char* to, const Tensor& trained) {
+    write_safetensors(file(to), filed(model.device, model.context.stream, views_of_all(model.store, trained), names_),
+                      metadata);
   };
-  write_file(tensor_files[0], views_of_all(model.store, model.store.trained_values()), names_);
-  write_file(tensor_files[1], views_of_all(model.store, model.optimizer.averages()), names_);
-  write_file(tensor_files[2], moment_views(model), {});
+  write_all(tensor_files[0], model.store.trained_values());
+  write_all(tensor_files[1], model.optimizer.whole(Optimizer::Kind::average));
+  std::vector<NamedTensor> both;
+  for (const Moment& moment : moments) {
+    const auto views = views_of_trained(model.store, model.optimizer.whole(moment.kind), moment.prefix);
+    // Sharded, the second moment is about to take the place of the first.
+    for (auto& tensor : filed(model.device, model.context.stream, views, {}, model.optimizer.sharded())) {
+      both.push_back(std::move(tensor));
+    }
+  }
+  model.optimizer.end_whole();
+  write_safetensors(file(tensor_files[2]), both, metadata);
+  both.clear();
 
   const UpdateState update = read_update_state(model);
   ordered_json out{{"format", format_version},
@@ -109,15 +122,22 @@ std::string CheckpointFolder::write(const TrainedModel& model, const TrainingSta
                    {"best_step", state.best_step},
                    {"validations_without_best", state.validations_without_best},
                    {"configuration", state.configuration}};
-  for (const char* file : tensor_files) out["files"][file] = file_record(partial.path() + "/" + file);
+  for (const char* name_of_file : tensor_files) out["files"][name_of_file] = file_record(file(name_of_file));
   out["checksum"] = "00000000";
-  write_text_file(partial.path() + "/" + state_file, sealed(out.dump(1) + "\n"));
+  write_text_file(file(state_file), sealed(out.dump(1) + "\n"));
   partial.commit();
 
   point_link(path_, "last", name);
   if (is_best) point_link(path_, "best", name);
   prune();
   return path_ + "/" + name;
+}
+
+void join_checkpoint(Optimizer& optimizer) {
+  if (!optimizer.sharded()) return;
+  optimizer.whole(Optimizer::Kind::average);
+  for (const Moment& moment : moments) optimizer.whole(moment.kind);
+  optimizer.end_whole();
 }
 
 TrainingState read_training_state(const std::string& checkpoint) {
@@ -189,13 +209,23 @@ void CheckpointFolder::prune() const {
 TrainingState load_checkpoint(const std::string& checkpoint, const TrainedModel& model, const FileNames& names) {
   verify_checkpoint(checkpoint);
   const TrainingState out = read_training_state(checkpoint);
-  const auto read_file = [&](const char* file, const std::vector<ParameterView>& views) {
-    read_views(SafetensorsFile::open(checkpoint + "/" + file), model.device, model.context.stream, views, names,
-               Numbers::same);
+  const auto open = [&](const char* file) { return SafetensorsFile::open(checkpoint + "/" + file); };
+  const auto read = [&](const SafetensorsFile& file, const std::vector<ParameterView>& views, const FileNames& known) {
+    read_views(file, model.device, model.context.stream, views, known, Numbers::same);
   };
-  read_file(tensor_files[0], views_of_all(model.store, model.store.trained_values()));
-  read_file(tensor_files[1], views_of_all(model.store, model.optimizer.averages()));
-  read_file(tensor_files[2], moment_views(model));
+  read(open(tensor_files[0]), views_of_all(model.store, model.store.trained_values()), names);
+  const auto average = Optimizer::Kind::average;
+  read(open(tensor_files[1]), views_of_all(model.store, model.optimizer.whole_to_fill(average)), names);
+  model.optimizer.adopt_whole(average);
+  const SafetensorsFile both = open(tensor_files[2]);
+  for (const Moment& moment : moments) {
+    const FileNames known{.aliases = {}, .parameter_of = [&](const std::string& name) {
+                            return name.starts_with(moment.other) ? std::string() : name;
+                          }};
+    read(both, views_of_trained(model.store, model.optimizer.whole_to_fill(moment.kind), moment.prefix), known);
+    model.optimizer.adopt_whole(moment.kind);
+  }
+  model.optimizer.end_whole();
 
   const json state = read_state_json(checkpoint);
   UpdateState update;

@@ -48,9 +48,9 @@ class CheckpointFolder {
   /// Creates the directory if it is not there. `keep` >= 1 checkpoints stay, beside those that `last` and `best` name.
   CheckpointFolder(std::string path, int64_t keep, FileNames names = {});
 
-  /// Writes the checkpoint of `state.step`, points `last` to it (and `best`, if it is that), and then deletes those no
-  /// longer kept. Returns its path. Throws Error(runtime) naming file and reason, a full disk for one: then nothing is
-  /// there of it, and what was there before is as it was.
+  /// On replica 0, while the others join_checkpoint(). Writes the checkpoint of `state.step`, points `last` to it (and
+  /// `best`, if it is that), and then deletes those no longer kept. Returns its path. Throws Error(runtime) naming file
+  /// and reason, a full disk for one: then nothing is there of it, and what was there before is as it was.
   std::string write(const TrainedModel& model, const TrainingState& state, bool is_best);
 
   /// The checkpoint written last, or else the newest, all of whose files are as they were written; empty if there is
@@ -64,6 +64,9 @@ class CheckpointFolder {
   int64_t keep_;
   FileNames names_;
 };
+
+/// What the other replicas do while replica 0 writes: a sharded optimiser gives its parts.
+void join_checkpoint(Optimizer& optimizer);
 
 /// The state.json of a checkpoint directory. Throws Error(data) naming what is wrong with it.
 TrainingState read_training_state(const std::string& checkpoint);

@@ -28,8 +28,16 @@ std::string MemoryPlan::table(size_t rows) const {
 }
 
 MemoryPlanner::MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields,
-                             DType dtype, const OptimizerConfig& optimizer)
-    : task_(task), store_(store), device_(device), fields_(fields), dtype_(dtype), optimizer_(optimizer) {
+                             DType dtype, const OptimizerConfig& optimizer, const ReducerConfig& reducer,
+                             Communicator& communicator)
+    : task_(task),
+      store_(store),
+      device_(device),
+      fields_(fields),
+      dtype_(dtype),
+      optimizer_(optimizer),
+      reducer_(reducer),
+      communicator_(communicator) {
   const Stream stream = device.make_stream();
   matmul_ = device.make_matmul(stream);
   convolution_ = device.make_convolution(stream);
@@ -46,7 +54,8 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
 
   // What is kept, in the order of Replica's construction.
   store_.allocate(*arena, dtype_, order, [](void*, size_t) {});
-  Optimizer optimizer(store_, context, device_, optimizer_);
+  GradientReducer reducer(store_, communicator_, reducer_);
+  Optimizer optimizer(store_, context, device_, optimizer_, {&reducer, &communicator_});
   const Inputs inputs(context, device_, fields_, micro_batch);
   plan.kept = arena->in_use();
 

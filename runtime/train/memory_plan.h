@@ -30,9 +30,9 @@ struct MemoryPlan {
 /// Plans for batches of one shape on one device.
 class MemoryPlanner {
  public:
-  /// All must outlive the planner. `device` is asked for its libraries only.
+  /// All must outlive the planner. `device` is asked for its libraries only, `communicator` for its size.
   MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields, DType dtype,
-                const OptimizerConfig& optimizer);
+                const OptimizerConfig& optimizer, const ReducerConfig& reducer, Communicator& communicator);
 
   /// Runs a training step and a validation batch of so many samples dry. The store's tensors are those of the dry run
   /// afterwards, until it is allocated for real.
@@ -52,6 +52,8 @@ class MemoryPlanner {
   const std::vector<FieldSpec> fields_;
   const DType dtype_;
   const OptimizerConfig optimizer_;
+  const ReducerConfig reducer_;
+  Communicator& communicator_;
   std::shared_ptr<MatmulEngine> matmul_;
   std::shared_ptr<ConvolutionEngine> convolution_;
   std::vector<Parameter*> order_;  // empty before the first plan

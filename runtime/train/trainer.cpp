@@ -263,6 +263,8 @@ void Trainer::save() {
     const TrainedModel model{replica_.device(), replica_.context(), replica_.parameters(), replica_.optimizer()};
     const std::string path = checkpoints_->write(model, state_, state_.best_step == state_.step);
     if (hooks_.saved) hooks_.saved(path);
+  } else {
+    join_checkpoint(replica_.optimizer());
   }
   meter_.start();
 }

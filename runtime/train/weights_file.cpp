@@ -46,9 +46,14 @@ Tensor host_tensor(const Shape& shape, DType dtype) {
 }
 
 /// The view's elements in host memory and in the file's layout.
-Tensor filed(Device& device, const Stream& stream, const ParameterView& view) {
+Tensor filed_value(Device& device, const Stream& stream, const ParameterView& view, bool own) {
   const Tensor computed = to_host(device, stream, view.value);
-  if (view.parameter->file_layout == FileLayout::same) return computed;
+  if (view.parameter->file_layout == FileLayout::same) {
+    if (!own || computed.raw() != view.value.raw()) return computed;
+    const Tensor copy = host_tensor(computed.shape(), computed.dtype());
+    std::memcpy(copy.raw(), computed.raw(), computed.bytes());
+    return copy;
+  }
   const Tensor out = host_tensor(view.parameter->file_shape(), computed.dtype());
   visit_float(computed.dtype(), [&]<class T>(T) {
     const auto size = static_cast<size_t>(computed.size());
@@ -102,16 +107,16 @@ std::vector<ParameterView> views_of_trained(const ParameterStore& store, const T
   return views(store, trained, prefix, false);
 }
 
-void write_views(const std::string& path, Device& device, const Stream& stream, std::span<const ParameterView> views,
-                 const FileNames& names, const std::map<std::string, std::string>& metadata) {
-  std::vector<NamedTensor> tensors;
+std::vector<NamedTensor> filed(Device& device, const Stream& stream, std::span<const ParameterView> views,
+                               const FileNames& names, bool own) {
+  std::vector<NamedTensor> out;
   for (const ParameterView& view : views) {
-    const Tensor value = filed(device, stream, view);
-    tensors.push_back({view.name, value});
+    const Tensor value = filed_value(device, stream, view, own);
+    out.push_back({view.name, value});
     if (!names.aliases) continue;
-    for (const std::string& alias : names.aliases(view.name)) tensors.push_back({alias, value});
+    for (const std::string& alias : names.aliases(view.name)) out.push_back({alias, value});
   }
-  write_safetensors(path, tensors, metadata);
+  return out;
 }
 
 void read_views(const SafetensorsFile& file, Device& device, const Stream& stream, std::span<const ParameterView> views,

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,9 +38,10 @@ struct FileNames {
   std::function<std::string(const std::string& name)> parameter_of;
 };
 
-/// Writes the views, with their aliases, whole or not at all; throws Error as write_safetensors() does.
-void write_views(const std::string& path, Device& device, const Stream& stream, std::span<const ParameterView> views,
-                 const FileNames& names, const std::map<std::string, std::string>& metadata);
+/// The views, with their aliases, in host memory and the files' layout, ready for write_safetensors(). On the CPU they
+/// may share the views' memory; `own` asks for memory of their own.
+std::vector<NamedTensor> filed(Device& device, const Stream& stream, std::span<const ParameterView> views,
+                               const FileNames& names, bool own = false);
 
 enum class Numbers : uint8_t {
   same,     // the file's type must be the tensor's: to go on with training

@@ -61,8 +61,9 @@ struct Model {
   TrainedModel trained() { return {*device, cpu.context, store, *optimizer}; }
   std::string bytes() const {
     std::string out;
-    for (const Tensor& span : {store.trained_values(), store.other_values(), optimizer->first_moments(),
-                               optimizer->second_moments(), optimizer->averages()}) {
+    for (const Tensor& span :
+         {store.trained_values(), store.other_values(), optimizer->whole(Optimizer::Kind::first_moment),
+          optimizer->whole(Optimizer::Kind::second_moment), optimizer->whole(Optimizer::Kind::average)}) {
       out.append(static_cast<const char*>(span.raw()), span.bytes());
     }
     return out;

@@ -109,11 +109,15 @@ void compare_with_reference(DType dtype, const OptimizerConfig& config, double t
       reference[k].step(gradient, clip, rate, decays ? config.weight_decay : 0, config);
       for (int64_t i = 0; i < p.size(); ++i) {
         const auto at = static_cast<size_t>(i);
-        worst = std::max({worst, std::abs(Fixture::get(p.value, i) - reference[k].weight[at]),
-                          std::abs(Fixture::get(optimizer.averages(), p.offset + i) - reference[k].average[at]),
-                          std::abs(Fixture::get(optimizer.first_moments(), p.offset + i) - reference[k].first[at]),
-                          std::abs(Fixture::get(optimizer.second_moments(), p.offset + i) - reference[k].second[at])});
-        if (step < 2) CHECK(Fixture::get(optimizer.averages(), p.offset + i) == Fixture::get(p.value, i));
+        worst = std::max(
+            {worst, std::abs(Fixture::get(p.value, i) - reference[k].weight[at]),
+             std::abs(Fixture::get(optimizer.whole(Optimizer::Kind::average), p.offset + i) - reference[k].average[at]),
+             std::abs(Fixture::get(optimizer.whole(Optimizer::Kind::first_moment), p.offset + i) -
+                      reference[k].first[at]),
+             std::abs(Fixture::get(optimizer.whole(Optimizer::Kind::second_moment), p.offset + i) -
+                      reference[k].second[at])});
+        if (step < 2)
+          CHECK(Fixture::get(optimizer.whole(Optimizer::Kind::average), p.offset + i) == Fixture::get(p.value, i));
       }
     }
     CHECK(worst < tolerance);
@@ -150,7 +154,8 @@ TEST_CASE("a step that is not finite leaves weights, moments, averages and runni
     };
     const auto everything = [&] {
       return bytes(fixture.store.trained_values()) + bytes(fixture.store.other_values()) +
-             bytes(optimizer.first_moments()) + bytes(optimizer.second_moments()) + bytes(optimizer.averages());
+             bytes(optimizer.whole(Optimizer::Kind::first_moment)) +
+             bytes(optimizer.whole(Optimizer::Kind::second_moment)) + bytes(optimizer.whole(Optimizer::Kind::average));
     };
     const Tensor statistics = fixture.store.find("running_mean")->value;
     fixture.set_gradients(0);
@@ -196,7 +201,7 @@ TEST_CASE("the averaged weights take the place of the weights without a copy") {
     optimizer.step();
   }
   const double trained = Fixture::get(weight.value, 10 * 111 + 5);
-  const double average = Fixture::get(optimizer.averages(), weight.offset + 10 * 111 + 5);
+  const double average = Fixture::get(optimizer.whole(Optimizer::Kind::average), weight.offset + 10 * 111 + 5);
   CHECK(trained != average);
   optimizer.use_average(true);
   CHECK(Fixture::get(weight.value, 10 * 111 + 5) == average);
@@ -205,5 +210,5 @@ TEST_CASE("the averaged weights take the place of the weights without a copy") {
   CHECK(Fixture::get(weight.value, 10 * 111 + 5) == trained);
   CHECK(Fixture::get(rows.value, 5) == trained);
   optimizer.restart_average();
-  CHECK(Fixture::get(optimizer.averages(), weight.offset + 10 * 111 + 5) == trained);
+  CHECK(Fixture::get(optimizer.whole(Optimizer::Kind::average), weight.offset + 10 * 111 + 5) == trained);
 }

@@ -13,6 +13,7 @@ struct TinyRun {
   int64_t global_batch = 12, samples = 60;  // five steps an epoch
   TrainerConfig trainer;
   OptimizerConfig optimizer;
+  ReducerConfig reducer = {.bucket_bytes = 1024};
   std::string resume;  // a checkpoint, or nothing
   int64_t hidden = 24;
   int64_t validation_samples = 10;  // 0: no validation
@@ -51,8 +52,9 @@ struct TinyRun {
       task = made.get();
       return made;
     };
-    Replica replica(std::move(parts), make_task, tiny_fields(dtype),
-                    {.dtype = dtype, .micro_batch = share.micro_batch, .seed = 3, .optimizer = optimizer});
+    Replica replica(
+        std::move(parts), make_task, tiny_fields(dtype),
+        {.dtype = dtype, .micro_batch = share.micro_batch, .seed = 3, .optimizer = optimizer, .reducer = reducer});
     TinySource source(dtype, share, samples);
     source.poisoned = poisoned;
     TinyValidation validation(dtype, share.micro_batch, validation_samples, rank, replicas);

@@ -20,7 +20,7 @@ inline void check(cudaError_t status, const std::string& what) {
 
 inline void check(cublasStatus_t status, const std::string& what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail(ErrorKind::runtime, "{}: {}", what, cublasGetStatusString(status));
+  fail(ErrorKind::runtime, "{}: {}", what, cublasLtGetStatusString(status));
 }
 
 inline void check(cudnnStatus_t status, const std::string& what) {

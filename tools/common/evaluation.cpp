@@ -135,8 +135,9 @@ Evaluation::Speed Evaluation::sampling_speed(int64_t steps, int64_t batch) {
 
 void Evaluation::export_weights(const std::string& path) {
   const auto views = views_of_all(replica_.parameters(), replica_.parameters().trained_values());
-  write_views(path, replica_.device(), replica_.context().stream, views, checkpoint_names(config().policy, true),
-              {{"format", "pt"}});
+  write_safetensors(path,
+                    filed(replica_.device(), replica_.context().stream, views, checkpoint_names(config().policy, true)),
+                    {{"format", "pt"}});
 }
 
 }  // namespace bev

@@ -28,7 +28,8 @@ struct SegmentSquares {
   using Element = T;
   const Segment* segments;
   const T* gradients;
-  double* sums;  // [segments]
+  double* sums;      // [segments]
+  int64_t elements;  // of all segments
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
@@ -37,6 +38,7 @@ struct SegmentSquares {
         segments[row].count, [&](int64_t i) { return static_cast<double>(g[i]) * static_cast<double>(g[i]); });
     if (team.leader()) sums[row] = sum;
   }
+  double bytes(int64_t) const { return static_cast<double>(elements) * sizeof(T); }
 };
 
 /// Stage two: their total, into UpdateState::squared_norm. And the total of those of all replicas. One row.
@@ -97,6 +99,7 @@ struct AdamW {
   const T* gradients;
   T *weights, *first, *second, *averages;
   double beta1, beta2, epsilon;
+  int64_t elements;  // of all segments
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
@@ -123,6 +126,7 @@ struct AdamW {
       a[i] = d * a[i] + rest_d * w_new;
     });
   }
+  double bytes(int64_t) const { return 9.0 * static_cast<double>(elements) * sizeof(T); }
 };
 
 /// Running statistics move in the forward pass, before it is known whether the step is skipped. Restores them from the

@@ -8,6 +8,12 @@ namespace {
 
 double mebibytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+/// What was tallied since.
+WorkTally operator-(const WorkTally& now, const WorkTally& then) {
+  return {now.launches - then.launches, now.matmul_flop - then.matmul_flop,
+          now.convolution_flop - then.convolution_flop, now.bytes - then.bytes};
+}
+
 }  // namespace
 
 std::string MemoryPlan::table(size_t rows) const {
@@ -64,13 +70,20 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
   Context outside(stream, elsewhere, matmul_, convolution_, &state, dtype_);
   const Batch batch = batch_in_arena(outside, fields_, micro_batch);
 
-  context.tape.set_gradient_ready([&](Parameter& parameter) { plan.order.push_back(&parameter); });
+  context.tape.set_gradient_ready([&](Parameter& parameter) {
+    plan.order.push_back(&parameter);
+    plan.gradient_work.push_back(plan.work - plan.forward);
+  });
   context.tape.begin(store_, false);
   {
     const Variable loss = task_.loss(context, batch);
+    plan.forward = plan.work;
+    plan.activations = arena->in_use() - plan.kept;
     context.tape.backward(loss, [](const Tensor&, bool) {});
   }
+  plan.backward = plan.work - plan.forward;
   optimizer.step();
+  plan.optimizer = plan.work - plan.forward - plan.backward;
 
   const WorkTally work = plan.work;  // validation is not part of it
   context.tape.set_recording(false);

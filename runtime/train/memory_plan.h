@@ -21,7 +21,10 @@ struct MemoryPlan {
   size_t peak = 0;                   // bytes held at the worst moment of a step or of validation
   size_t extent = 0;                 // bytes an arena needs for it
   std::vector<Arena::Holding> held;  // at that moment, by part of the model, largest first
-  WorkTally work;                    // of one micro-batch: forward, backward and the optimiser
+  size_t activations = 0;            // bytes held at the end of a forward pass, beside what is kept
+  WorkTally forward, backward, optimizer;  // of one micro-batch
+  WorkTally work;                          // all three
+  std::vector<WorkTally> gradient_work;    // of backward, up to where order[i] was complete
 
   /// A line each for the `rows` largest holdings, one for the rest, and the sum.
   std::string table(size_t rows = 24) const;

@@ -99,7 +99,8 @@ void Optimizer::measure() {
   visit_float(context_.dtype, [&]<class T>(T) {
     const SegmentSquares<T> squares{.segments = segments_in(counted_segments_),
                                     .gradients = store_.trained_gradients().data<T>(),
-                                    .sums = sums_.data<double>()};
+                                    .sums = sums_.data<double>(),
+                                    .elements = first_.size()};
     for_rows(context_.stream, counted_segment_count_, segment_elements, squares);
     const TotalSquares<T> total{.sums = sums_.data<double>(), .update = update(), .count = counted_segment_count_};
     for_rows(context_.stream, 1, counted_segment_count_, total);
@@ -142,7 +143,8 @@ void Optimizer::apply() {
                          .averages = averages_.data<T>(),
                          .beta1 = config_.beta1,
                          .beta2 = config_.beta2,
-                         .epsilon = config_.epsilon};
+                         .epsilon = config_.epsilon,
+                         .elements = first_.size()};
     for_rows(context_.stream, segment_count_, segment_elements, adamw);
     if (buffer_segment_count_ > 0) {
       const GuardBuffers<T> guard{.segments = segments_in(buffer_segments_),

@@ -31,6 +31,7 @@ void TrainingStep::enqueue(int64_t step, double learning_rate) {
   optimizer.measure();
   optimizer.decide();
   optimizer.apply();
+  passed(StepPhase::optimizer);
   read_back(std::move(outcome));
 }
 
@@ -46,6 +47,7 @@ void TrainingStep::micro_step(int64_t step, int64_t micro, double learning_rate,
                .sample_offset = share_.offset(micro),
                .learning_rate = learning_rate,
                .gradient_scale = 1 / static_cast<double>(share_.replicas * share_.accumulation)});
+  passed(StepPhase::waiting);
 
   context.training = true;
   context.tape.set_recording(true);
@@ -53,12 +55,15 @@ void TrainingStep::micro_step(int64_t step, int64_t micro, double learning_rate,
   context.tape.begin(replica_.parameters(), !first);
   const Variable loss = replica_.task().loss(context, batch);
   collect_loss(loss, micro);
+  passed(StepPhase::forward);
   if (last) {
     reduce_loss();
     replica_.reducer().begin();  // from here on gradients are summed over replicas as soon as they are complete
   }
   backward(loss);
+  passed(StepPhase::backward);
   if (last) replica_.reducer().finish();
+  passed(StepPhase::reduction);
   replica_.inputs().release();
 }
 

@@ -6,7 +6,9 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "runtime/replica.h"
@@ -24,6 +26,10 @@ struct StepOutcome {
   int64_t bad_micro = -1;             // this replica's first micro-batch whose own loss is not finite; -1: none
 };
 
+/// The parts of a step, in the order in which a step with one micro-batch has them.
+enum class StepPhase : uint8_t { waiting, forward, backward, reduction, optimizer };
+inline constexpr size_t step_phases = 5;
+
 class TrainingStep {
  public:
   /// All outlive the step.
@@ -38,7 +44,13 @@ class TrainingStep {
   /// The outcome of the oldest step in flight; waits for it.
   StepOutcome collect();
 
+  /// Called after the work of each part has been enqueued, if set: for profiles.
+  void set_watch(std::function<void(StepPhase)> watch) { watch_ = std::move(watch); }
+
  private:
+  void passed(StepPhase phase) const {
+    if (watch_) watch_(phase);
+  }
   void micro_step(int64_t step, int64_t micro, double learning_rate, std::vector<int64_t>& samples);
   void collect_loss(const Variable& loss, int64_t micro);
   void reduce_loss();
@@ -64,6 +76,7 @@ class TrainingStep {
   std::array<Mailbox, 2> returning_;  // UpdateState
   size_t next_outgoing_ = 0, next_returning_ = 0;
   std::deque<Pending> pending_;
+  std::function<void(StepPhase)> watch_;
 };
 
 }  // namespace bev

@@ -17,7 +17,7 @@ import time
 import torch
 from torch import nn
 
-from torch_policy import Policy, PolicyConfig
+from torch_policy import Attention, Policy, PolicyConfig
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "I64": torch.int64, "I32": torch.int32,
           "U8": torch.uint8}
@@ -60,11 +60,12 @@ def loss_of(policy, batch):
 
 
 def set_dropout(policy, on, case):
-    for module in policy.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = case["policy"]["dropout_attention"] if on else 0.0
-        elif hasattr(module, "dropout") and isinstance(module.dropout, float):
-            module.dropout = case["policy"]["dropout_attention"] if on else 0.0
+    config = case["policy"]
+    for name, module in policy.named_modules():
+        if isinstance(module, nn.Dropout):  # those behind embeddings and the head's norm are named drop
+            module.p = config["dropout_embedding" if name.endswith(".drop") else "dropout_attention"] if on else 0.0
+        elif isinstance(module, Attention):
+            module.dropout = config["dropout_attention"] if on else 0.0
 
 
 def check(policy, batch, expected, case):
@@ -93,6 +94,19 @@ def check(policy, batch, expected, case):
     for name, value in policy.named_buffers():
         value.copy_(buffers[name])
     return worst, worst_name
+
+
+def make_optimizer(parameters, config, device):
+    """AdamW in the fastest form that this PyTorch has: fused, over lists of tensors, or one by one."""
+    options = dict(lr=config["learning_rate"], betas=tuple(config["betas"]), eps=config["epsilon"],
+                   weight_decay=config["weight_decay"])
+    forms = ([dict(fused=True)] if device.type == "cuda" else []) + [dict(foreach=True), {}]
+    for form in forms:
+        try:
+            return torch.optim.AdamW(parameters, **options, **form)
+        except (TypeError, RuntimeError):  # a form that this version does not know, or not for these tensors
+            continue
+    sys.exit("this PyTorch has no AdamW")
 
 
 def main():
@@ -127,10 +141,7 @@ def main():
 
     set_dropout(policy, True, case)
     parameters = [p for p in policy.parameters() if p.requires_grad]
-    try:
-        optimizer = torch.optim.AdamW(parameters, lr=5e-5, weight_decay=1e-5, foreach=True)
-    except TypeError:
-        optimizer = torch.optim.AdamW(parameters, lr=5e-5, weight_decay=1e-5)
+    optimizer = make_optimizer(parameters, case["optimizer"], device)
     averages = [p.detach().clone() for p in parameters]
     run = torch.compile(loss_of) if arguments.compile else loss_of
 
@@ -139,7 +150,7 @@ def main():
         with torch.autocast(device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
             loss = run(policy, batch)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(parameters, case["optimizer"]["max_gradient_norm"])
         optimizer.step()
         with torch.no_grad():
             if hasattr(torch, "_foreach_lerp_"):

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Sets bev_bench beside PyTorch on this machine: exports a step, has PyTorch show the same loss and gradients on it, then
+# times both alternately and prints the ratio of the medians with its spread. Ours, PyTorch at its best (threads, waiting
+# and memory set up well) and PyTorch as it comes take turns, so that whatever else the machine does hits all alike.
+#   tools/bench/compare.sh [--device cpu|cuda:0] [--config FILE] [--set a.b=c]... [--batch 8] [--repeats 5] [--steps 3]
+#                          [--build build-cpu] [--cells N]
+# On a GPU PyTorch runs eagerly and compiled, in tf32 and in bf16, against ours in the same precision.
+# The last lines are `ratio N.NN` (to PyTorch at its best) and, on the CPU, `ratio_default N.NN` (as it comes).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=()
+while [ $# -gt 0 ]; do
+  [ $# -ge 2 ] || { echo "compare.sh: $1 needs a value" >&2; exit 2; }
+  case "$1" in
+    --device) device=$2 ;;
+    --config) config=$2 ;;
+    --batch) batch=$2 ;;
+    --repeats) repeats=$2 ;;
+    --steps) steps=$2 ;;
+    --build) build=$2 ;;
+    --set | --cells | --vl-tokens | --reasoning-tokens) extra+=("$1" "$2") ;;
+    *) echo "compare.sh: unknown option $1" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+bench="$build/tools/bev_bench"
+[ -x "$bench" ] || { echo "compare.sh: $bench is not there: build it first (cmake --build $build)" >&2; exit 2; }
+
+# The Python that has PyTorch: the one in front, else the system's, which Debian's package serves.
+python=""
+for candidate in python3 /usr/bin/python3; do
+  if "$candidate" -c 'import torch' 2>/dev/null; then python=$candidate; break; fi
+done
+if [ -z "$python" ]; then
+  echo "no PyTorch here: installing Debian's"
+  apt-get install -y --no-install-recommends python3-torch >/dev/null
+  python=/usr/bin/python3
+  "$python" -c 'import torch'
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Whatever the shell was told about threads and libraries would favour one side: both start clean.
+unset OPENBLAS_CORETYPE OMP_NUM_THREADS OMP_WAIT_POLICY MALLOC_MMAP_MAX_ MALLOC_TRIM_THRESHOLD_ MALLOC_TOP_PAD_ MKL_NUM_THREADS
+
+ours() { # FILE PRECISION
+  "$bench" step --json --config "$config" ${extra[@]+"${extra[@]}"} --set "runtime.precision=$2" --device "$device" \
+    --batch "$batch" --steps "$steps" --warmup 1 >>"$1"
+}
+torch() { # FILE arguments
+  local file=$1
+  shift
+  "$python" "$here/torch_bench.py" "$work/case" --device "$device" --steps "$steps" --warmup 1 --no-check "$@" >>"$file"
+}
+torch_best() {
+  OMP_NUM_THREADS=$(nproc) OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=60000000000 \
+    MALLOC_TOP_PAD_=1000000000 torch "$@"
+}
+ratio() { # NAME OURS THEIRS: medians of all repeats, the spread of single repeats' ratios, and the ratio of the medians
+  "$python" - "$@" <<'PY'
+import json, statistics, sys
+name, ours, theirs = sys.argv[1], *([json.loads(line)["median"] for line in open(path)] for path in sys.argv[2:4])
+ratios = sorted(t / o for o, t in zip(ours, theirs))
+a, b = statistics.median(ours), statistics.median(theirs)
+print(f"ours {a:.3f} s ({min(ours):.3f} .. {max(ours):.3f}), PyTorch {b:.3f} s ({min(theirs):.3f} .. {max(theirs):.3f}), "
+      f"ratio of single repeats {ratios[0]:.2f} .. {ratios[-1]:.2f}")
+print(f"{name} {b / a:.2f}")
+PY
+}
+
+"$bench" export --config "$config" ${extra[@]+"${extra[@]}"} --set runtime.precision=fp32 --device "$device" \
+  --batch "$batch" --out "$work/case"
+echo "agreement, without dropout:"
+"$python" "$here/torch_bench.py" "$work/case" --device "$device" --steps 1 --warmup 0
+
+if [ "$device" = cpu ]; then
+  for ((i = 1; i <= repeats; i++)); do
+    ours "$work/ours" fp32
+    torch_best "$work/best"
+    torch "$work/default"
+    echo "repeat $i of $repeats done"
+  done
+  echo "against PyTorch at its best:"
+  best=$(ratio ratio "$work/ours" "$work/best")
+  head -n 1 <<<"$best"
+  echo "against PyTorch as it comes:"
+  default=$(ratio ratio_default "$work/ours" "$work/default")
+  head -n 1 <<<"$default"
+  tail -n 1 <<<"$best"
+  tail -n 1 <<<"$default"
+else
+  compiles=$("$python" -c 'import torch; print(int(hasattr(torch, "compile")))')
+  for precision in bf16 tf32; do
+    for ((i = 1; i <= repeats; i++)); do
+      ours "$work/ours_$precision" "$precision"
+      torch_best "$work/eager_$precision" --precision "$precision"
+      [ "$compiles" = 0 ] || torch_best "$work/compile_$precision" --precision "$precision" --compile
+      echo "$precision: repeat $i of $repeats done"
+    done
+    for mode in eager compile; do
+      [ -e "$work/${mode}_$precision" ] || continue
+      echo "against PyTorch, $mode, $precision:"
+      ratio "ratio_${mode}_$precision" "$work/ours_$precision" "$work/${mode}_$precision"
+    done
+  done
+  fastest=eager
+  [ "$compiles" = 0 ] || fastest=compile
+  ratio ratio "$work/ours_tf32" "$work/${fastest}_tf32" | tail -n 1
+fi

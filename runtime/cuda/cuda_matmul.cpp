@@ -139,6 +139,7 @@ class CudaMatmul : public MatmulEngine {
     if (type != DType::f32) {
       fail(ErrorKind::runtime, "product {}: {} on a GPU: expected F32", cpu::text(shape), name_of(type));
     }
+    if (shape.k == 0) fail(ErrorKind::runtime, "product {}: no terms to sum", cpu::text(shape));
     const Key key{shape,           bias != nullptr, beta != 0,         alignment_of(a),
                   alignment_of(b), alignment_of(c), alignment_of(bias)};
     auto known = plans_.find(key);

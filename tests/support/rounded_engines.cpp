@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/matrix_extent.h"
+
 namespace bev::test {
 
 namespace {
@@ -35,10 +37,6 @@ std::vector<float> rounded(const void* data, int64_t count, int drop) {
   return out;
 }
 
-int64_t extent(int64_t rows, int64_t columns, int64_t distance, int64_t batch, int64_t stride) {
-  return rows == 0 || columns == 0 || batch == 0 ? 0 : (batch - 1) * stride + (rows - 1) * distance + columns;
-}
-
 class RoundedMatmul final : public MatmulEngine {
  public:
   explicit RoundedMatmul(Precision precision) : drop_(dropped_bits(precision)), exact_(make_cpu_matmul()) {}
@@ -46,10 +44,10 @@ class RoundedMatmul final : public MatmulEngine {
   void run(const Stream& stream, DType type, const MatmulShape& s, const void* a, const void* b, void* c, double alpha,
            double beta, const void* bias) override {
     if (type != DType::f32) fail(ErrorKind::runtime, "rounded products are of F32, not of {}", name_of(type));
-    const auto left =
-        rounded(a, extent(s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.lda, s.batch, s.stride_a), drop_);
-    const auto right =
-        rounded(b, extent(s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.ldb, s.batch, s.stride_b), drop_);
+    const auto left = rounded(
+        a, matrix_extent(s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.lda, s.batch, s.stride_a), drop_);
+    const auto right = rounded(
+        b, matrix_extent(s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.ldb, s.batch, s.stride_b), drop_);
     exact_->run(stream, type, s, left.data(), right.data(), c, alpha, beta, bias);
   }
 

@@ -37,6 +37,7 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
 
   store_.allocate(*context_->arena, config.dtype, plan_.order,
                   [&](void* memory, size_t bytes) { device.zero(compute, memory, bytes); });
+  if (device.kind() == DeviceKind::cuda) warm_up(fields);
   if (rank() == 0) initialise(store_, device, compute, config.seed);
   broadcast_values(gradients(), *context_, store_, 0);
   reducer_ = std::make_unique<GradientReducer>(store_, gradients(), config.reducer);
@@ -44,6 +45,29 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
   optimizer_ = std::make_unique<Optimizer>(store_, *context_, device, config.optimizer,
                                            OptimizerShards{reducer_.get(), &gradients()});
   inputs_ = std::make_unique<Inputs>(*context_, device, fields, config.micro_batch);
+}
+
+void Replica::warm_up(const std::vector<FieldSpec>& fields) {
+  Context& context = *context_;
+  Batch batch = batch_in_arena(context, fields, config_.micro_batch);
+  for (const Batch::Field& field : batch.fields) zero(device(), context.stream, field.value);
+  batch.samples.assign(batch.samples.size(), -1);  // padding: nobody is told of them
+  Optimizer optimizer(store_, context, device(), config_.optimizer);
+  context.tape.begin(store_, false);
+  {
+    const Variable loss = task_->loss(context, batch);
+    context.tape.backward(loss, [&](const Tensor& d_loss, bool) { zero(device(), context.stream, d_loss); });
+  }
+  optimizer.step();
+  context.tape.set_recording(false);
+  context.training = false;
+  context.restart_random_places();
+  MetricSums sums;
+  task_->validate(context, batch, sums);
+  context.tape.set_recording(true);
+  context.training = true;
+  context.restart_random_places();
+  device().synchronize(context.stream);
 }
 
 std::shared_ptr<Arena> Replica::make_arena() const {

@@ -8,6 +8,7 @@
 
 #include "runtime/device.h"
 #include "tests/support/temporary_folder.h"
+#include "tools/common/fit.h"
 #include "tools/common/probe_report.h"
 
 namespace bev::test {
@@ -146,8 +147,47 @@ TEST_CASE("the program's exit status says whether there is a GPU to use") {
   CHECK(parsed.at("cuda").at("usable") == (expected == 0));
   CHECK(parsed.at("cpu").at("cores") == probe_cpu().cores);
   CHECK(gpu_probe("--help").status == 0);
+  CHECK(gpu_probe("--config no/such/file.yaml").status == 2);
+  CHECK(gpu_probe("--set dataloader.batch_size=2").status == 2);
   CHECK(gpu_probe("--jason").status == 2);
   CHECK(gpu_probe("0").status == 2);
+}
+
+TEST_CASE("whether a model fits, and what a step takes at given rates") {
+  const auto run = load_run("", {"bev_encoder.mode=tokens", "dataloader.batch_size=8"});
+  const auto device = make_cpu_device();
+  const Fit roomy = fit_to_device(run->config, *device, size_t{1} << 40, nullptr);
+  CHECK(roomy.fits);
+  CHECK(roomy.batch == 8);
+  CHECK(roomy.step_s == 0);
+  CHECK(roomy.largest > 8);
+  const Fit exact = fit_to_device(run->config, *device, roomy.needed, nullptr);
+  CHECK(exact.fits);
+  CHECK(exact.largest == 8);
+  const Fit tight = fit_to_device(run->config, *device, roomy.needed - 1, nullptr);
+  CHECK_FALSE(tight.fits);
+  CHECK(tight.largest == 7);
+  CHECK(contains(describe(tight), "it does not fit, the largest that does is 7"));
+  const Fit none = fit_to_device(run->config, *device, 1 << 20, nullptr);
+  CHECK(none.largest == 0);
+  CHECK(contains(describe(none), "not even one sample"));
+  CHECK(to_json(none).at("estimated_step_s").is_null());
+
+  WorkTally work;
+  work.matmul_flop = 4e12, work.convolution_flop = 3e12, work.bytes = 10e9, work.launches = 500;
+  DeviceRates rates;
+  rates.matmul_flop = 2e12, rates.convolution_flop = 1e12, rates.copy_bytes = 5e9, rates.launch_s = 1e-3;
+  CHECK(estimated_seconds(work, rates) == doctest::Approx(2 + 3 + 2 + 0.5));
+}
+
+TEST_CASE("measured rates are those of a device that works") {
+  const DeviceRates rates = measure_rates(*make_cpu_device());
+  CHECK(rates.matmul_flop > 1e6);
+  CHECK(rates.convolution_flop > 1e6);
+  CHECK(rates.copy_bytes > 1e6);
+  CHECK(rates.launch_s > 0);
+  CHECK(rates.staging_bytes == 0);
+  CHECK(to_json(rates).at("matmul_flop_per_s") == rates.matmul_flop);
 }
 
 }  // namespace bev::test

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/policy_task.h"
+#include "runtime/distributed/communicator.h"
 
 namespace bev {
 
@@ -57,7 +58,9 @@ Fit fit_to_device(const RunConfig& run, Device& device, size_t free, const Devic
   ParameterStore store;
   PolicyTask task(store, policy, device, run.augmentation,
                   {.sampler = run.sampler, .inference_steps = run.inference_steps});
-  MemoryPlanner planner(task, store, device, planned_fields(policy), DType::f32, run.optimizer);
+  const std::vector<FieldSpec> fields = planned_fields(policy);
+  const auto alone = make_thread_communicators(1);
+  MemoryPlanner planner(task, store, device, fields, DType::f32, run.optimizer, {}, *alone.front());
   Fit out;
   out.device = device.text();
   out.batch = micro_batch(run, 1);

@@ -10,6 +10,7 @@
 #include "kernels/step_loss.h"
 #include "model/policy_task.h"
 #include "runtime/cuda/check.h"
+#include "runtime/distributed/communicator.h"
 #include "runtime/train/initialise.h"
 #include "runtime/train/inputs.h"
 #include "runtime/train/memory_plan.h"
@@ -59,8 +60,9 @@ class Trainee {
  public:
   explicit Trainee(const PolicyConfig& config)
       : gpu(Precision::tf32), task(store, config, *gpu.device, {}, {}), fields(fields_of(config)) {
+    const auto alone = make_thread_communicators(1);
     const std::vector<Parameter*> order =
-        MemoryPlanner(task, store, *gpu.device, fields, DType::f32, {}).plan(samples).order;
+        MemoryPlanner(task, store, *gpu.device, fields, DType::f32, {}, {}, *alone.front()).plan(samples).order;
     Context& context = gpu.context;
     store.allocate(*context.arena, DType::f32, order,
                    [&](void* memory, size_t bytes) { gpu.device->zero(context.stream, memory, bytes); });

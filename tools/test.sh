@@ -13,14 +13,14 @@ stages=("$@")
 jobs=$(nproc)
 for stage in "${stages[@]}"; do
   case $stage in
-    release) build=build; selection=() ;;
-    sanitize) build=build-sanitize; selection=(-LE slow) ;;
-    tsan) build=build-tsan; selection=(-R '^(runtime|data)_tests$') ;;
+    release) build=build; targets=(all); selection=() ;;
+    sanitize) build=build-sanitize; targets=(all); selection=() ;;
+    tsan) build=build-tsan; targets=(runtime_tests data_tests); selection=(-R '^(runtime|data)_tests$') ;;
     *) echo "tools/test.sh: unknown stage $stage: expected release, sanitize or tsan" >&2; exit 2 ;;
   esac
   echo "== $stage: building"
   cmake --preset "$stage"
-  cmake --build "$build" -j "$jobs"
+  cmake --build "$build" -j "$jobs" --target "${targets[@]}"
   echo "== $stage: testing"
   ctest --test-dir "$build" --output-on-failure "${selection[@]}"
 done

@@ -52,13 +52,11 @@ void Replica::warm_up(const std::vector<FieldSpec>& fields) {
   Batch batch = batch_in_arena(context, fields, config_.micro_batch);
   for (const Batch::Field& field : batch.fields) zero(device(), context.stream, field.value);
   batch.samples.assign(batch.samples.size(), -1);  // padding: nobody is told of them
-  Optimizer optimizer(store_, context, device(), config_.optimizer);
   context.tape.begin(store_, false);
   {
     const Variable loss = task_->loss(context, batch);
     context.tape.backward(loss, [&](const Tensor& d_loss, bool) { zero(device(), context.stream, d_loss); });
   }
-  optimizer.step();
   context.tape.set_recording(false);
   context.training = false;
   context.restart_random_places();

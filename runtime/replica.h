@@ -64,9 +64,9 @@ class Replica {
 
  private:
   std::shared_ptr<Arena> make_arena() const;
-  /// A step and a validation batch on zeros, before parameters get their values: libraries time their algorithms, load
-  /// their code and take workspaces here, since any of that, while a collective waits for another replica, can hang
-  /// all.
+  /// Forward, backward and a validation batch on zeros, before parameters get their values: libraries time their
+  /// algorithms, load their code and take workspaces here, since any of that, while a collective waits for another
+  /// replica, can hang all.
   void warm_up(const std::vector<FieldSpec>& fields);
 
   ReplicaParts parts_;

@@ -81,7 +81,6 @@ void fit_to_dataset(ConfiguredRun& run, const Dataset& dataset) {
   fit.size("bev_encoder.state_dim", p.state_dim, states[1], "values of the state");
   fit.size("policy.horizon", p.horizon, fit.field("agent_pos", 2, "it is part of every data set").shape[0],
            "future waypoints");
-  config.action_horizon = std::min(config.action_horizon, p.horizon);
   fit_tokens(fit, p);
   fit_bev(fit, p);
   if (p.normalize_actions && !config.action_range_given) {

@@ -15,7 +15,6 @@ const Choices<BetaSchedule> beta_schedules = {{"squaredcos_cap_v2", BetaSchedule
                                               {"scaled_linear", BetaSchedule::scaled_linear}};
 const Choices<SamplerKind> samplers = {{"ddpm", SamplerKind::ddpm}, {"ddim", SamplerKind::ddim}};
 const Choices<Precision> precisions = {{"tf32", Precision::tf32}, {"fp32", Precision::fp32}, {"bf16", Precision::bf16}};
-const Choices<CudaGraph> graph_choices = {{"auto", CudaGraph::automatic}, {"off", CudaGraph::off}};
 const Choices<ScheduleKind> schedules = {
     {"cosine", ScheduleKind::cosine}, {"linear", ScheduleKind::linear}, {"constant", ScheduleKind::constant}};
 const Choices<RateScaling> rate_scalings = {
@@ -60,8 +59,9 @@ void bind_policy(Settings& s, RunConfig& c) {
   s.bind("policy.vlm_dim", p.vlm_dim, "width of both token sets in the data");
   s.bind("policy.vl_emb_dim", p.vl_emb_dim, "width behind the token projection");
   s.bind("policy.plain", p.plain, "compute the long way, without the exact restructurings: for comparison");
-  s.bind("policy.action_horizon", c.action_horizon, "waypoints that bev_eval reports");
-  s.alias("action_horizon", "policy.action_horizon");
+  for (const char* key : {"policy.action_horizon", "action_horizon"}) {
+    s.legacy(key, "all of policy.horizon is predicted; metrics are at 1, 2 and 3 s");
+  }
   s.bind("policy.num_inference_steps", c.inference_steps, "sampling steps of validation");
   s.bind("policy.sampler", c.sampler, samplers, "how validation samples");
   s.fixed("policy.input_dim", "2", "waypoints are x and y");
@@ -163,7 +163,7 @@ void bind_runtime(Settings& s, RunConfig& c) {
   RuntimeConfig& r = c.runtime;
   s.bind("runtime.precision", r.precision, precisions, "of products on the GPU; the CPU computes in fp32");
   s.alias("precision", "runtime.precision");
-  s.bind("runtime.cuda_graph", r.cuda_graph, graph_choices, "capture the step and replay it");
+  s.fixed("runtime.cuda_graph", "off", "training launches every kernel itself");
   s.bind("runtime.autotune_cache", r.autotune_cache, "where timed choices of algorithms are kept; empty: nowhere");
   s.bind("runtime.bucket_mib", r.bucket_mib, "MiB of gradients in one reduction");
   s.bind("runtime.shard_optimizer", r.shard_optimizer, "each replica keeps the optimiser's state of its share only");
@@ -235,8 +235,6 @@ void check_values(const RunConfig& c) {
   require(c.runtime.bucket_mib > 0, "runtime.bucket_mib", fmt::format("{}", c.runtime.bucket_mib), "above 0");
   require(c.inference_steps >= 1 && c.inference_steps <= p.diffusion.steps, "policy.num_inference_steps",
           fmt::format("{}", c.inference_steps), "1 to noise_scheduler.num_diffusion_steps");
-  require(c.action_horizon >= 1 && c.action_horizon <= p.horizon, "policy.action_horizon",
-          fmt::format("{}", c.action_horizon), "1 to policy.horizon");
 }
 
 }  // namespace

@@ -17,8 +17,6 @@
 
 namespace bev {
 
-enum class CudaGraph : uint8_t { automatic, off };
-
 struct DataConfig {
   std::string dataset_path = "datasets/town";  // holds train/ and val/
   std::optional<int64_t> batch_size;           // samples a replica and micro-step; 32 unless the global one is given
@@ -47,7 +45,6 @@ struct TrainingConfig {
 
 struct RuntimeConfig {
   Precision precision = Precision::tf32;
-  CudaGraph cuda_graph = CudaGraph::automatic;
   std::string autotune_cache = "runs/autotune";
   double bucket_mib = 25;  // of gradients in one reduction
   bool shard_optimizer = false;
@@ -69,7 +66,6 @@ struct RunConfig {
   RateScaling rate_scaling = RateScaling::none;
   TrainingConfig training;
   RuntimeConfig runtime;
-  int64_t action_horizon = 6;  // waypoints reported
   int64_t inference_steps = 100;
   SamplerKind sampler = SamplerKind::ddpm;
   bool action_range_given = false;  // else the data set's

@@ -20,7 +20,6 @@ struct TrainingRequest {
   DeviceChoice devices;
   std::string resume;     // a checkpoint directory; empty: from the start
   int64_t max_steps = 0;  // 0: all epochs
-  bool profile = false;   // what the reductions hid behind backward
 };
 
 class TrainingRun {

@@ -11,8 +11,10 @@ using namespace bev::test;
 
 namespace {
 
-/// Appends a little-endian number of that many bytes.
-void put(std::string& out, uint64_t number, size_t bytes) { out.append(reinterpret_cast<const char*>(&number), bytes); }
+/// Appends a little-endian number of that many bytes; those beyond the eighth are zero.
+void put(std::string& out, uint64_t number, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) out += i < 8 ? static_cast<char>(number >> (8 * i)) : '\0';
+}
 
 struct Part {
   std::string name, content;

@@ -159,9 +159,10 @@ struct BatchNormGate {
   const T *mean, *scale, *beta;
 
   BEV_HD T operator()(int64_t i, int64_t col) const {
-    if constexpr (tail == BatchNormTail::relu) return (x[i] - mean[col]) * scale[col] + beta[col] > 0 ? d_y[i] : T(0);
-    if constexpr (tail == BatchNormTail::add_relu) return y[i] > 0 ? d_y[i] : T(0);
-    return d_y[i];
+    const T d = d_y[i];  // read in any case, so that loops vectorise
+    if constexpr (tail == BatchNormTail::relu) return (x[i] - mean[col]) * scale[col] + beta[col] > 0 ? d : T(0);
+    if constexpr (tail == BatchNormTail::add_relu) return y[i] > 0 ? d : T(0);
+    return d;
   }
 };
 

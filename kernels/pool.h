@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/annotate.h"
 #include "kernels/team.h"
@@ -19,10 +20,42 @@ struct Pixel {
   BEV_HD Pixel(int64_t index, int64_t h, int64_t w) : n(index / (h * w)), y(index / w % h), x(index % w) {}
 };
 
-/// Which of a window's 3 rows (or columns) lie inside: taps first .. last of the window at `out`.
+/// f(first + i) for i in 0..together-1, as often as that fits before c; returns what comes next.
+template <int64_t together, class Team, class F>
+BEV_HD int64_t each_of_many(Team team, int64_t first, int64_t c, F f) {
+  for (; first + together <= c; first += together) team.each(together, [=](int64_t i) { f(first + i); });
+  return first;
+}
+
+/// f(i) for the channels of a pixel. On the CPU by loops of constant length: in one over as many as there happen to be,
+/// of bytes beside floats, most would be done one by one.
+template <class Team, class F>
+BEV_HD void each_channel(Team team, int64_t c, F f) {
+  if constexpr (std::is_same_v<Team, CpuTeam>) {
+    int64_t first = each_of_many<64>(team, 0, c, f);
+    first = each_of_many<32>(team, first, c, f);
+    first = each_of_many<16>(team, first, c, f);
+    first = each_of_many<8>(team, first, c, f);
+    for (; first < c; ++first) f(first);
+  } else {
+    team.each(c, f);
+  }
+}
+
+template <class Team, class T, class F>
+BEV_HD void write_channels(Team team, int64_t c, T* out, bool accumulate, F f) {
+  if (accumulate) {
+    each_channel(team, c, [=](int64_t i) { out[i] += f(i); });
+  } else {
+    each_channel(team, c, [=](int64_t i) { out[i] = f(i); });
+  }
+}
+
+/// The 3 rows (or columns) of the window at `out` as taps 0, 1, 2; one that lies outside is replaced by its neighbour
+/// inside, which changes no maximum.
 struct WindowTaps {
-  int64_t first, last;
-  BEV_HD WindowTaps(int64_t out, int64_t size) : first(out == 0 ? 1 : 0), last(2 * out + 1 < size ? 2 : 1) {}
+  int tap[3];
+  BEV_HD WindowTaps(int64_t out, int64_t size) : tap{out == 0 ? 1 : 0, 1, 2 * out + 1 < size ? 2 : 1} {}
 };
 
 /// The windows that hold a row (or column) `at`: `out` from first to first + count - 1; in the window `out` it is tap
@@ -45,32 +78,35 @@ struct MaxPoolForward {
   BEV_HD void operator()(Team team, int64_t row) const {
     const Pixel out(row, shape.out_h, shape.out_w);
     const WindowTaps rows(out.y, shape.h), columns(out.x, shape.w);
-    const int64_t c = shape.c;
-    T* largest = y + row * c;
-    uint8_t* tap = chosen + row * c;
-    for (int64_t r = rows.first; r <= rows.last; ++r) {
-      for (int64_t s = columns.first; s <= columns.last; ++s) {
-        const T* in = x + ((out.n * shape.h + 2 * out.y - 1 + r) * shape.w + 2 * out.x - 1 + s) * c;
-        const auto code = static_cast<uint8_t>(3 * r + s);
-        if (r == rows.first && s == columns.first) {
-          team.each(c, [=](int64_t i) {
-            largest[i] = in[i];
-            tap[i] = code;
-          });
-        } else {
-          team.each(c, [=](int64_t i) {
-            const bool larger = in[i] > largest[i] || in[i] != in[i];
-            largest[i] = larger ? in[i] : largest[i];
-            tap[i] = larger ? code : tap[i];
-          });
-        }
-      }
+    struct {
+      const T* pixel[9];
+      int32_t code[9];
+    } taps;
+    for (int i = 0; i < 9; ++i) {
+      const int r = rows.tap[i / 3], s = columns.tap[i % 3];
+      taps.pixel[i] = x + ((out.n * shape.h + 2 * out.y - 1 + r) * shape.w + 2 * out.x - 1 + s) * shape.c;
+      taps.code[i] = 3 * r + s;
     }
+    T* largest = y + row * shape.c;
+    uint8_t* chosen_tap = chosen + row * shape.c;
+    each_channel(team, shape.c, [=](int64_t i) {
+      T best = taps.pixel[0][i];
+      int32_t code = taps.code[0];
+      BEV_UNROLL
+      for (int tap = 1; tap < 9; ++tap) {
+        const T value = taps.pixel[tap][i];
+        const bool larger = value > best || value != value;
+        best = larger ? value : best;
+        code = larger ? taps.code[tap] : code;
+      }
+      largest[i] = best;
+      chosen_tap[i] = static_cast<uint8_t>(code);
+    });
   }
   double bytes(int64_t rows) const { return (5.0 * sizeof(T) + 1) * static_cast<double>(rows * shape.c); }
 };
 
-/// A row of the launch is a pixel of x.
+/// A row of the launch is a pixel of x, which lies in one, two or four windows.
 template <class T>
 struct MaxPoolBackward {
   using Element = T;
@@ -84,21 +120,39 @@ struct MaxPoolBackward {
   BEV_HD void operator()(Team team, int64_t row) const {
     const Pixel at(row, shape.h, shape.w);
     const Windows rows(at.y, shape.out_h), columns(at.x, shape.out_w);
-    const int64_t c = shape.c;
-    bool add = accumulate;
-    for (int64_t p = rows.first; p < rows.first + rows.count; ++p) {
-      for (int64_t q = columns.first; q < columns.first + columns.count; ++q) {
-        const int64_t out = ((at.n * shape.out_h + p) * shape.out_w + q) * c;
-        const T* d = d_y + out;
-        const uint8_t* tap = chosen + out;
-        const auto code = static_cast<uint8_t>(3 * (at.y - 2 * p + 1) + at.x - 2 * q + 1);
-        write_each(team, c, d_x + row * c, add, [=](int64_t i) { return tap[i] == code ? d[i] : T(0); });
-        add = true;
-      }
-    }
+    if (rows.count * columns.count == 4) return gather<2, 2>(team, row, at, rows.first, columns.first);
+    if (rows.count == 2) return gather<2, 1>(team, row, at, rows.first, columns.first);
+    if (columns.count == 2) return gather<1, 2>(team, row, at, rows.first, columns.first);
+    gather<1, 1>(team, row, at, rows.first, columns.first);
   }
   double bytes(int64_t rows) const {
     return ((accumulate ? 2.25 : 1.25) * sizeof(T) + 0.25) * static_cast<double>(rows * shape.c);
+  }
+
+ private:
+  template <int down, int across, class Team>
+  BEV_HD void gather(Team team, int64_t row, const Pixel& at, int64_t p, int64_t q) const {
+    struct {
+      const T* d[down * across];
+      const uint8_t* chosen[down * across];
+      int32_t code[down * across];
+    } windows;
+    for (int i = 0; i < down * across; ++i) {
+      const int64_t y = p + i / across, x = q + i % across,
+                    out = ((at.n * shape.out_h + y) * shape.out_w + x) * shape.c;
+      windows.d[i] = d_y + out;
+      windows.chosen[i] = chosen + out;
+      windows.code[i] = static_cast<int32_t>(3 * (at.y - 2 * y + 1) + at.x - 2 * x + 1);
+    }
+    write_channels(team, shape.c, d_x + row * shape.c, accumulate, [=](int64_t i) {
+      T sum = 0;
+      BEV_UNROLL
+      for (int k = 0; k < down * across; ++k) {
+        const T d = windows.d[k][i];
+        sum += windows.chosen[k][i] == windows.code[k] ? d : T(0);
+      }
+      return sum;
+    });
   }
 };
 
@@ -120,8 +174,9 @@ struct AveragePoolForward {
     // Where a neighbour is missing the pixel itself stands in for it: the mean over what is there stays the same.
     const int64_t right = columns == 2 ? c : 0, below = rows == 2 ? shape.w * c : 0;
     T* mean = y + row * c;
-    team.each(c,
-              [=](int64_t i) { mean[i] = T(0.25) * (in[i] + in[i + right] + in[i + below] + in[i + below + right]); });
+    each_channel(team, c, [=](int64_t i) {
+      mean[i] = T(0.25) * (in[i] + in[i + right] + in[i + below] + in[i + below + right]);
+    });
   }
   double bytes(int64_t rows) const { return 5.0 * sizeof(T) * static_cast<double>(rows * shape.c); }
 };
@@ -141,7 +196,7 @@ struct AveragePoolBackward {
     const int64_t p = at.y / 2, q = at.x / 2, c = shape.c;
     const T share = T(1) / static_cast<T>(half_window(p, shape.h) * half_window(q, shape.w));
     const T* d = d_y + ((at.n * shape.out_h + p) * shape.out_w + q) * c;
-    write_each(team, c, d_x + row * c, accumulate, [=](int64_t i) { return d[i] * share; });
+    write_channels(team, c, d_x + row * c, accumulate, [=](int64_t i) { return d[i] * share; });
   }
   double bytes(int64_t rows) const {
     return (accumulate ? 2.25 : 1.25) * sizeof(T) * static_cast<double>(rows * shape.c);

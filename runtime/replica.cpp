@@ -24,15 +24,17 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
   }
   const Stream compute = device.make_stream();
   task_ = make_task(store_);
-  MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer, config.reducer, gradients());
+  const Engines engines = make_engines(device, compute);
+  MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer, config.reducer, gradients(),
+                        engines);
   const double free = static_cast<double>(device.memory().free) * usable * config.memory_share;
   plan_ = planner.plan_within(config.micro_batch, static_cast<size_t>(free) - std::min<size_t>(small_things, free));
 
   state_ = device.allocate(sizeof(StepState));
   const StepState state{.seed = config.seed};
   write_to_device(device, compute, state_.get(), &state, sizeof state);
-  context_ = std::make_unique<Context>(compute, make_arena(), device.make_matmul(compute),
-                                       device.make_convolution(compute), this->state(), config.dtype);
+  context_ = std::make_unique<Context>(compute, make_arena(), engines.matmul, engines.convolution, this->state(),
+                                       config.dtype);
   context_->tape.set_activity(parts_.activity);
 
   store_.allocate(*context_->arena, config.dtype, plan_.order,

@@ -33,9 +33,13 @@ std::string MemoryPlan::table(size_t rows) const {
   return out;
 }
 
+Engines make_engines(Device& device, const Stream& stream) {
+  return {device.make_matmul(stream), device.make_convolution(stream)};
+}
+
 MemoryPlanner::MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields,
                              DType dtype, const OptimizerConfig& optimizer, const ReducerConfig& reducer,
-                             Communicator& communicator)
+                             Communicator& communicator, Engines engines)
     : task_(task),
       store_(store),
       device_(device),
@@ -43,10 +47,9 @@ MemoryPlanner::MemoryPlanner(Task& task, ParameterStore& store, Device& device, 
       dtype_(dtype),
       optimizer_(optimizer),
       reducer_(reducer),
-      communicator_(communicator) {
-  const Stream stream = device.make_stream();
-  matmul_ = device.make_matmul(stream);
-  convolution_ = device.make_convolution(stream);
+      communicator_(communicator),
+      engines_(std::move(engines)) {
+  if (!engines_.matmul) engines_ = make_engines(device, device.make_stream());
 }
 
 MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Parameter*>& order, bool with_table) {
@@ -56,7 +59,7 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
   arena->record_peak(with_table);
   const Stream stream{.kind = DeviceKind::dry, .tally = &plan.work};
   const StepState state;
-  Context context(stream, arena, matmul_, convolution_, &state, dtype_);
+  Context context(stream, arena, engines_.matmul, engines_.convolution, &state, dtype_);
 
   // What is kept, in the order of Replica's construction.
   store_.allocate(*arena, dtype_, order, [](void*, size_t) {});
@@ -67,7 +70,7 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
 
   // The batch itself lies among the inputs, or in the loader's memory.
   const auto elsewhere = Arena::dry();
-  Context outside(stream, elsewhere, matmul_, convolution_, &state, dtype_);
+  Context outside(stream, elsewhere, engines_.matmul, engines_.convolution, &state, dtype_);
   const Batch batch = batch_in_arena(outside, fields_, micro_batch);
 
   context.tape.set_gradient_ready([&](Parameter& parameter) {

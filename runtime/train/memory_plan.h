@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/device.h"
@@ -30,12 +31,20 @@ struct MemoryPlan {
   std::string table(size_t rows = 24) const;
 };
 
+/// A device's libraries. They hold memory of their own, so a replica has one of each.
+struct Engines {
+  std::shared_ptr<MatmulEngine> matmul;
+  std::shared_ptr<ConvolutionEngine> convolution;
+};
+Engines make_engines(Device& device, const Stream& stream);
+
 /// Plans for batches of one shape on one device.
 class MemoryPlanner {
  public:
-  /// All must outlive the planner. `device` is asked for its libraries only, `communicator` for its size.
+  /// All must outlive the planner. `communicator` is asked for its size only. Without engines it makes its own.
   MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields, DType dtype,
-                const OptimizerConfig& optimizer, const ReducerConfig& reducer, Communicator& communicator);
+                const OptimizerConfig& optimizer, const ReducerConfig& reducer, Communicator& communicator,
+                Engines engines = {});
 
   /// Runs a training step and a validation batch of so many samples dry. The store's tensors are those of the dry run
   /// afterwards, until it is allocated for real.
@@ -57,8 +66,7 @@ class MemoryPlanner {
   const OptimizerConfig optimizer_;
   const ReducerConfig reducer_;
   Communicator& communicator_;
-  std::shared_ptr<MatmulEngine> matmul_;
-  std::shared_ptr<ConvolutionEngine> convolution_;
+  Engines engines_;
   std::vector<Parameter*> order_;  // empty before the first plan
 };
 

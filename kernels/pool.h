@@ -82,6 +82,7 @@ struct MaxPoolForward {
       const T* pixel[9];
       int32_t code[9];
     } taps;
+    BEV_UNROLL
     for (int i = 0; i < 9; ++i) {
       const int r = rows.tap[i / 3], s = columns.tap[i % 3];
       taps.pixel[i] = x + ((out.n * shape.h + 2 * out.y - 1 + r) * shape.w + 2 * out.x - 1 + s) * shape.c;
@@ -137,6 +138,7 @@ struct MaxPoolBackward {
       const uint8_t* chosen[down * across];
       int32_t code[down * across];
     } windows;
+    BEV_UNROLL
     for (int i = 0; i < down * across; ++i) {
       const int64_t y = p + i / across, x = q + i % across,
                     out = ((at.n * shape.out_h + y) * shape.out_w + x) * shape.c;

@@ -10,7 +10,9 @@
 #include <limits>
 #include <thread>
 
+#include "runtime/ops/activation.h"
 #include "tests/support/cpu_context.h"
+#include "tests/support/gradient_check.h"
 #include "tests/support/random_numbers.h"
 
 namespace bev::test {
@@ -195,6 +197,43 @@ TEST_CASE("a batch that is not finite leaves no trace in the running statistics"
   CHECK(norm.parameters.running_mean->value.data<double>()[1] == 1);
   CHECK(norm.parameters.running_variance->value.data<double>()[1] == 2);
   CHECK(norm.parameters.running_mean->value.data<double>()[0] == doctest::Approx(0.2));
+}
+
+TEST_CASE("what batch norm does in one pass equals its parts, values and all gradients") {
+  for (const bool of_batch : {true, false}) {
+    for (const int64_t channels : {3, 32, 130}) {
+      for (const bool add : {false, true}) {
+        const auto make = [&](bool fused) -> GradientCase {
+          return {.name = fused ? "fused" : "composed",
+                  .inputs = std::vector<Shape>(2, Shape{2, 3, 4, channels}),
+                  .declare =
+                      [=](ParameterStore& store) {
+                        store.declare("weight", {channels}, Init::constant(1));
+                        store.declare("bias", {channels}, Init::constant(0));
+                        store.declare_buffer("running_mean", {channels}, 0);
+                        store.declare_buffer("running_var", {channels}, 1);
+                      },
+                  .forward =
+                      [=](Context& c, ParameterStore& p, const auto& x) {
+                        const BatchNormParameters norm{p.find("weight"), p.find("bias"), p.find("running_mean"),
+                                                       p.find("running_var")};
+                        // Both inputs are used twice, so that gradients are overwritten and added to.
+                        const Variable again = add_dropout(c, x[0], x[1]);
+                        const Variable* residual = add ? &x[1] : nullptr;
+                        if (fused)
+                          return add_dropout(c, again,
+                                             batch_norm(c, x[0], norm, {.of_batch = of_batch, .relu = true}, residual));
+                        const Variable normal = batch_norm(c, x[0], norm, {.of_batch = of_batch});
+                        const Variable sum = add ? add_dropout(c, x[1], normal) : normal;
+                        return add_dropout(c, again, activate(c, sum, Activation::relu));
+                      }};
+        };
+        const GradientResult result = compare_cases(make(true), make(false));
+        INFO(result.worst_place);
+        CHECK(result.worst_error < 1e-12);
+      }
+    }
+  }
 }
 
 TEST_CASE("batch norm of one value a channel is refused") {

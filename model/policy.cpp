@@ -41,6 +41,7 @@ Variable Policy::loss(Context& context, const Observation& observation, const Te
 
 void Policy::sample(Context& context, const Observation& observation, const std::vector<SamplerStep>& steps,
                     const Tensor& x, const Diffusion::StepNoise& noise) const {
+  const UnchangedWeights unchanged(*context.matmul);
   const Tensor states = state_normalizer_(context, observation.states);
   const Variable condition = bev_encoder_(context, observation.bev, flat_states(states));
   const Encoded encoded = condition_encoder_(context, condition, observation.tokens);

@@ -60,9 +60,9 @@ Sequence forward(Context& context, const Variable& x, const GruWeights& weights,
   }
   for (int64_t t = 0; t < tokens; ++t) {
     if (t > 0 || s.has_h0) {
-      context.matmul->run(context.stream, context.dtype, linear_shape(samples, 3 * width, width),
-                          s.hidden_before(t).raw(), weights.weight_hh->value.raw(), s.recurrent_of(t).raw(), 1, 0,
-                          weights.bias_hh->value.raw());
+      context.matmul->run_shared(context.stream, context.dtype, linear_shape(samples, 3 * width, width),
+                                 s.hidden_before(t).raw(), weights.weight_hh->value.raw(), s.recurrent_of(t).raw(), 1,
+                                 0, weights.bias_hh->value.raw());
     }
     visit_float(context.dtype, [&]<class T>(T) {
       const GruForward<T> kernel{.gates = s.gates.data<T>() + t * 3 * width,
@@ -103,8 +103,8 @@ void backward_steps(Context& context, const Sequence& s, const Tensor& d_y, cons
     if (t == 0 && !s.has_h0) break;
     const MatmulShape product{
         .m = s.samples, .n = s.width, .k = 3 * s.width, .lda = 3 * s.width, .ldb = s.width, .ldc = s.width};
-    context.matmul->run(context.stream, context.dtype, product, s.recurrent_of(t).raw(),
-                        s.weights.weight_hh->value.raw(), carry.raw(), 1, 1, nullptr);
+    context.matmul->run_shared(context.stream, context.dtype, product, s.recurrent_of(t).raw(),
+                               s.weights.weight_hh->value.raw(), carry.raw(), 1, 1, nullptr);
   }
 }
 

@@ -32,8 +32,8 @@ Variable SharedLinear::operator()(Context& context, const Variable& x) {
          next_, x.shape().text(), rows_, in);
   }
   const Variable y = recording ? parts_[static_cast<size_t>(next_)].view(shape) : Variable(context.empty(shape));
-  context.matmul->run(context.stream, context.dtype, linear_shape(rows_, out, in), x.value().raw(), weight_.value.raw(),
-                      y.value().raw(), 1, 0, bias_ ? bias_->value.raw() : nullptr);
+  context.matmul->run_shared(context.stream, context.dtype, linear_shape(rows_, out, in), x.value().raw(),
+                             weight_.value.raw(), y.value().raw(), 1, 0, bias_ ? bias_->value.raw() : nullptr);
   if (!recording) return y;
   const bool first = next_++ == 0;
   context.tape.record("shared_linear", y,
@@ -42,8 +42,8 @@ Variable SharedLinear::operator()(Context& context, const Variable& x) {
                         const Tensor d_y = Tape::take(slot);
                         context.tape.add(d_x, [&](const Tensor& gradient, bool accumulate) {
                           const MatmulShape product{.m = rows, .n = in, .k = out, .lda = out, .ldb = in, .ldc = in};
-                          context.matmul->run(context.stream, context.dtype, product, d_y.raw(), weight.value.raw(),
-                                              gradient.raw(), 1, accumulate, nullptr);
+                          context.matmul->run_shared(context.stream, context.dtype, product, d_y.raw(),
+                                                     weight.value.raw(), gradient.raw(), 1, accumulate, nullptr);
                         });
                         if (all) add_linear_weight_gradients(context, inputs, Tape::take(all), weight, bias);
                       });

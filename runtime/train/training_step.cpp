@@ -53,6 +53,7 @@ void TrainingStep::micro_step(int64_t step, int64_t micro, double learning_rate,
   context.tape.set_recording(true);
   context.restart_random_places();
   context.tape.begin(replica_.parameters(), !first);
+  const UnchangedWeights unchanged(*context.matmul);
   const Variable loss = replica_.task().loss(context, batch);
   collect_loss(loss, micro);
   passed(StepPhase::forward);

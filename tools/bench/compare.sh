@@ -3,14 +3,16 @@
 # times both alternately and prints the ratio of the medians with its spread. Ours, PyTorch at its best (threads, waiting
 # and memory set up well) and PyTorch as it comes take turns, so that whatever else the machine does hits all alike.
 #   tools/bench/compare.sh [--device cpu|cuda:0] [--config FILE] [--set a.b=c]... [--batch 8] [--repeats 5] [--steps 3]
-#                          [--build build-cpu] [--cells N]
+#                          [--build build-cpu] [--cells N] [--python FILE]
+# --python: an interpreter with the newest PyTorch at hand. By default the one in front if it has PyTorch, else the system's,
+# for which Debian's PyTorch is installed, with a BLAS worth the name.
 # On a GPU PyTorch runs eagerly and compiled, in tf32 and in bf16, against ours in the same precision.
 # The last lines are `ratio N.NN` (to PyTorch at its best) and, on the CPU, `ratio_default N.NN` (as it comes).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=()
+device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=() python=""
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "compare.sh: $1 needs a value" >&2; exit 2; }
   case "$1" in
@@ -20,6 +22,7 @@ while [ $# -gt 0 ]; do
     --repeats) repeats=$2 ;;
     --steps) steps=$2 ;;
     --build) build=$2 ;;
+    --python) python=$2 ;;
     --set | --cells | --vl-tokens | --reasoning-tokens) extra+=("$1" "$2") ;;
     *) echo "compare.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -28,17 +31,21 @@ done
 bench="$build/tools/bev_bench"
 [ -x "$bench" ] || { echo "compare.sh: $bench is not there: build it first (cmake --build $build)" >&2; exit 2; }
 
-# The Python that has PyTorch: the one in front, else the system's, which Debian's package serves.
-python=""
-for candidate in python3 /usr/bin/python3; do
-  if "$candidate" -c 'import torch' 2>/dev/null; then python=$candidate; break; fi
-done
+if [ -z "$python" ]; then
+  for candidate in python3 /usr/bin/python3; do
+    if "$candidate" -c 'import torch' 2>/dev/null; then python=$candidate; break; fi
+  done
+fi
 if [ -z "$python" ]; then
   echo "no PyTorch here: installing Debian's"
-  apt-get install -y --no-install-recommends python3-torch >/dev/null
   python=/usr/bin/python3
-  "$python" -c 'import torch'
+  apt-get install -y --no-install-recommends python3-torch >/dev/null
 fi
+# Debian's PyTorch computes with whatever BLAS the system has; without OpenBLAS that is the reference, fifty times slower.
+if [ "$python" -ef /usr/bin/python3 ] && ! ldconfig -p | grep -q libopenblas.so.0; then
+  apt-get install -y --no-install-recommends libopenblas0-pthread >/dev/null
+fi
+"$python" -c 'import torch' || { echo "compare.sh: $python has no PyTorch" >&2; exit 2; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

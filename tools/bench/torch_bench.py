@@ -96,6 +96,19 @@ def check(policy, batch, expected, case):
     return worst, worst_name
 
 
+def matmul_rate(device):
+    """FLOP/s of a large product, the best of five: what this PyTorch makes of the machine."""
+    size, best = 2048, float("inf")
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
+    for _ in range(5):
+        begin = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best
+
+
 def make_optimizer(parameters, config, device):
     """AdamW in the fastest form that this PyTorch has: fused, over lists of tensors, or one by one."""
     options = dict(lr=config["learning_rate"], betas=tuple(config["betas"]), eps=config["epsilon"],
@@ -139,6 +152,7 @@ def main():
         if not worst <= tolerance:
             sys.exit(f"the peer disagrees: {name} is off by {worst:.2e} (at most {tolerance:.0e} expected)")
 
+    result["matmul_flop_per_second"] = matmul_rate(device)
     set_dropout(policy, True, case)
     parameters = [p for p in policy.parameters() if p.requires_grad]
     optimizer = make_optimizer(parameters, case["optimizer"], device)

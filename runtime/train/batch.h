@@ -48,8 +48,10 @@ struct Share {
   int64_t micro_batch = 1;   // samples a replica and micro-step
   int64_t accumulation = 1;  // micro-steps an optimiser step
   int64_t global_batch() const { return replicas * micro_batch * accumulation; }
-  /// Where, within the global batch, micro-step `micro` of this replica begins. Replicas own contiguous parts.
-  int64_t offset(int64_t micro) const { return (replica * accumulation + micro) * micro_batch; }
+  /// Where, within the global batch, micro-step `micro` of this replica begins. The replicas' micro-batches of one
+  /// micro-step lie side by side, so that together they are what one replica would compute in it: synchronised batch
+  /// norm has the same statistics whatever the number of replicas.
+  int64_t offset(int64_t micro) const { return (micro * replicas + replica) * micro_batch; }
 };
 
 /// The training batches of one replica. Which samples a global step has is a function of (seed, step) alone, whatever

@@ -39,29 +39,27 @@ bool is_right(const Batch& batch) {
   return true;
 }
 
-/// The samples of steps `first` .. `last - 1`, of all replicas one behind another.
+/// The samples of steps `first` .. `last - 1`: those of a micro-step, of all replicas, one behind another.
 std::vector<int64_t> deal(const Set& set, int64_t first, int64_t last, int replicas, int64_t accumulation, int threads,
                           int64_t global_batch) {
   const Share whole{
       .replicas = replicas, .micro_batch = global_batch / replicas / accumulation, .accumulation = accumulation};
   const Sampler sampler(set.data->size(), global_batch, {.seed = 3});
-  std::vector<std::vector<int64_t>> of_step(static_cast<size_t>(last - first));
+  std::vector<std::vector<int64_t>> of_micro_step(static_cast<size_t>((last - first) * accumulation));
   for (int replica = 0; replica < replicas; ++replica) {
     Share share = whole;
     share.replica = replica;
     Loader loader(set.data, sampler, share, options(threads));
     if (first > 0) loader.seek(first);
-    for (auto& samples : of_step) {
-      for (int64_t micro = 0; micro < accumulation; ++micro) {
-        const Batch& batch = loader.next();
-        CHECK(batch.size == share.micro_batch);
-        CHECK(is_right(batch));
-        samples.insert(samples.end(), batch.samples.begin(), batch.samples.end());
-      }
+    for (auto& samples : of_micro_step) {
+      const Batch& batch = loader.next();
+      CHECK(batch.size == share.micro_batch);
+      CHECK(is_right(batch));
+      samples.insert(samples.end(), batch.samples.begin(), batch.samples.end());
     }
   }
   std::vector<int64_t> all;
-  for (const auto& samples : of_step) all.insert(all.end(), samples.begin(), samples.end());
+  for (const auto& samples : of_micro_step) all.insert(all.end(), samples.begin(), samples.end());
   return all;
 }
 

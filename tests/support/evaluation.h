@@ -39,6 +39,7 @@ void allocate_filled(ParameterStore& store, Context& context);
 struct NamedNumbers {
   std::string name;
   std::vector<double> numbers;
+  bool operator==(const NamedNumbers&) const = default;
 };
 /// The output of the case's forward op, and the gradients of all inputs and parameters of a fixed weighted sum of it.
 std::vector<NamedNumbers> evaluate(const GradientCase& test, Context& context);

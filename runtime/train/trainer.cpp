@@ -133,6 +133,7 @@ TrainingOutcome Trainer::run() {
     step_.enqueue(state_.step, config_.schedule.at(state_.step));
     state_.step += 1;
     while (step_.in_flight() > step_.ahead()) account(step_.collect());
+    if (state_.step == begin + 1) check_gradients();
 
     const bool last = state_.step == steps_in_all();
     if (last || validates_after(state_.step)) run_validation();
@@ -208,6 +209,17 @@ void Trainer::check_agreement() {
   drain();
   settle_statistics();
   agreement_->check(fmt::format("after step {}", state_.step), true);
+}
+
+/// After the first step replicas must have the same gradients. Where one of them lacks a bucket's sum, clipping by the
+/// global norm spreads the difference over all weights: only now is the tensor known that it comes from. Sharded, each
+/// replica has the sums of its own part alone, and there is nothing to compare.
+void Trainer::check_gradients() {
+  if (!agreement_ || replica_.reducer().sharded()) return;
+  drain();
+  ReplicaAgreement gradients(ReplicaAgreement::gradients(replica_.parameters()), replica_.context(), replica_.device(),
+                             replica_.host());
+  gradients.check("in the first step", false);
 }
 
 void Trainer::run_validation() {

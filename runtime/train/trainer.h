@@ -95,6 +95,7 @@ class Trainer {
   void report(const StepOutcome& outcome);
   void settle_statistics();
   void check_agreement();
+  void check_gradients();
   void run_validation();
   void save();
   bool out_of_patience() const;

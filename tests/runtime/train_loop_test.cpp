@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tests/support/forgetful_communicator.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_run.h"
 
@@ -410,4 +411,21 @@ TEST_CASE("the plan is what the run takes") {
     CHECK_FALSE(replica.parameters().find("unused")->trainable);
   };
   run.run();
+}
+
+TEST_CASE("a bucket that one replica forgets to reduce is named after the first step, clipped gradients or not") {
+  const TemporaryFolder folder;
+  TinyRun run = tiny(folder, 1);
+  run.replicas = 2;
+  run.optimizer.max_gradient_norm = 0.01;
+  run.communicator = [](int rank, std::shared_ptr<Communicator> inner) -> std::shared_ptr<Communicator> {
+    return std::make_shared<test::ForgetfulCommunicator>(std::move(inner), rank == 1 ? "bucket 1" : "");
+  };
+  int64_t steps = 0;
+  run.hooks.progress = [&](const Progress& progress) { steps = progress.step; };
+  const std::string message = error_of(ErrorKind::disagreement, [&] { run.run(); });
+  CHECK(contains(message, "replicas disagree in the first step: replica 1 differs from the others in the gradient of"));
+  CHECK(contains(message, "net.0.bias (1 of 4 tensors differ)"));
+  CHECK(steps == 0);
+  CHECK(checkpoints_in(run.trainer.folder) == std::vector<std::string>{"metrics.jsonl"});
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,8 @@ namespace bev::test {
 class ForgetfulCommunicator final : public Communicator {
  public:
   ForgetfulCommunicator(Communicator& inner, std::string forgets) : inner_(inner), forgets_(std::move(forgets)) {}
+  ForgetfulCommunicator(std::shared_ptr<Communicator> inner, std::string forgets)
+      : owned_(std::move(inner)), inner_(*owned_), forgets_(std::move(forgets)) {}
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
   std::string text() const override { return inner_.text(); }
@@ -46,6 +49,7 @@ class ForgetfulCommunicator final : public Communicator {
   std::vector<CollectiveTrace> take_trace() override { return inner_.take_trace(); }
 
  private:
+  const std::shared_ptr<Communicator> owned_;  // or null
   Communicator& inner_;
   const std::string forgets_;
   std::vector<std::byte> lost_;

@@ -22,6 +22,8 @@ struct TinyRun {
   std::function<void(Trainer&, TinySource&, TinyTask&, Replica&)> before_run;  // on every replica
   TrainerHooks hooks;
   StopRequest* stop = nullptr;
+  /// What a replica gets in the place of its communicator of gradients, if set.
+  std::function<std::shared_ptr<Communicator>(int rank, std::shared_ptr<Communicator>)> communicator = {};
 
   TrainingOutcome run() {
     StopRequest own;
@@ -42,6 +44,7 @@ struct TinyRun {
                               StopRequest& request) {
     ReplicaParts parts{.device = make_cpu_device(), .host = &group.host(rank), .activity = &group.activity(rank)};
     parts.gradients = group.connect(rank, meeting, *parts.device);
+    if (communicator) parts.gradients = communicator(rank, std::move(parts.gradients));
     const Share share{.replica = rank,
                       .replicas = replicas,
                       .micro_batch = global_batch / replicas / trainer.accumulation,

@@ -43,6 +43,7 @@ struct SliceWeightGradient {
   BEV_HD void finish(int64_t col, const std::array<T, 1>& total) const {
     d_weight[col] = accumulate ? d_weight[col] + total[0] * scale : total[0] * scale;
   }
+  double bytes(int64_t elements) const { return 2.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 /// y = r * bias, r one number a head (1 where `sums` is null): what a product then adds to.

@@ -54,6 +54,7 @@ struct TotalSquares {
     const double total = team.template sum<double>(count, [&](int64_t i) { return sums[i]; });
     if (team.leader()) update->squared_norm = total;
   }
+  double bytes(int64_t) const { return static_cast<double>(count) * sizeof(double); }
 };
 
 /// Decides what the step does, from its loss and squared norm: whether it is skipped, by how much gradients are
@@ -86,6 +87,7 @@ struct DecideUpdate {
     u.bias_correction1 = 1 - std::pow(beta1, static_cast<double>(u.updates));
     u.bias_correction2 = 1 - std::pow(beta2, static_cast<double>(u.updates));
   }
+  double bytes(int64_t) const { return 2.0 * sizeof(UpdateState); }
 };
 
 /// m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2,  w = w - (lr decay w + lr (m/c1) / (sqrt(v/c2) + eps)),
@@ -137,6 +139,7 @@ struct GuardBuffers {
   const Segment* segments;
   const UpdateState* update;
   T *values, *copies;
+  int64_t elements;  // of all segments
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
@@ -144,6 +147,7 @@ struct GuardBuffers {
     T* to = (update->skip ? values : copies) + segments[row].begin;
     team.each(segments[row].count, [&](int64_t i) { to[i] = from[i]; });
   }
+  double bytes(int64_t) const { return 2.0 * static_cast<double>(elements) * sizeof(T); }
 };
 
 }  // namespace bev

@@ -28,6 +28,7 @@ struct AddNormalNoise {
                                    static_cast<uint32_t>(state->step), element);
     y[i] = x[i] + deviation * static_cast<T>(noise);
   }
+  double bytes(int64_t n) const { return 2.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// The same for rasters of bytes [samples, values], whose 255 is 1: rounded and clamped to bytes again.
@@ -48,6 +49,7 @@ struct AddRasterNoise {
     const T noisy = static_cast<T>(x[i]) + 255 * deviation * static_cast<T>(noise) + T(0.5);
     y[i] = noisy <= 0 ? uint8_t{0} : noisy >= 255 ? uint8_t{255} : static_cast<uint8_t>(noisy);
   }
+  double bytes(int64_t n) const { return 2.0 * static_cast<double>(n); }
 };
 
 }  // namespace bev

@@ -44,6 +44,7 @@ struct BatchNormPivot {
     for (int64_t s = 0; s < samples; ++s) sum += x[(2 * s + 1) * rows / (2 * samples) * layout.channels + channel];
     pivot[i] = sum * factor;
   }
+  double bytes(int64_t n) const { return 17.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// Sums of x - pivot and of its square, by column.
@@ -102,6 +103,7 @@ struct BatchNormStatistics {
     running_variance[c] = static_cast<T>((1 - momentum) * static_cast<double>(running_variance[c]) +
                                          momentum * variance * count / (count - 1));
   }
+  double bytes(int64_t) const { return 6.0 * sizeof(T) * static_cast<double>(layout.width); }
 };
 
 /// The table from running statistics.
@@ -121,6 +123,7 @@ struct BatchNormFromRunning {
     table.scale[i] = gamma[c] * rstd;
     table.beta[i] = beta[c];
   }
+  double bytes(int64_t n) const { return 4.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// What follows the normalisation.
@@ -204,6 +207,7 @@ struct BatchNormWeightGradient {
     d_gamma[c] = accumulate_gamma ? d_gamma[c] + gamma_sum : gamma_sum;
     d_beta[c] = accumulate_beta ? d_beta[c] + beta_sum : beta_sum;
   }
+  double bytes(int64_t) const { return 2.0 * sizeof(T) * static_cast<double>(layout.width); }
 };
 
 /// How the batch's statistics pull at every value: d_x = scale g + constant + slope (x - mean), with
@@ -225,6 +229,7 @@ struct BatchNormPull {
       slope[i] = static_cast<T>(gx);
     }
   }
+  double bytes(int64_t) const { return 4.0 * sizeof(T) * static_cast<double>(layout.width); }
 };
 
 /// Gradients of x and of the residual, either of which may be null. One of them may be d_y itself: where there are both

@@ -29,6 +29,7 @@ struct SoftmaxForward {
     const T share = 1 / team.template sum<T>(width, [&](int64_t i) { return out[i]; });
     team.each(width, [&](int64_t i) { out[i] *= share; });
   }
+  double bytes(int64_t rows) const { return 2.0 * sizeof(T) * static_cast<double>(rows * width); }
 };
 
 /// d_x = p (d_p - sum p d_p); may be done in place.
@@ -52,6 +53,7 @@ struct SoftmaxBackward {
       team.each(width, [&](int64_t i) { out[i] = probability[i] * (d[i] - dot); });
     }
   }
+  double bytes(int64_t rows) const { return (accumulate ? 4.0 : 3.0) * sizeof(T) * static_cast<double>(rows * width); }
 };
 
 /// out = [sum_s p_s token_s; appended], one row of the launch a sample.

@@ -14,6 +14,7 @@ struct Fill {
   T* out;
   T value;
   BEV_HD void operator()(int64_t i) const { out[i] = value; }
+  double bytes(int64_t n) const { return 1.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// Row (o, i) of the launch, o = row / inner, i = row % inner: `width` elements from x + o * x_outer + i * x_inner are

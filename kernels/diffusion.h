@@ -36,6 +36,7 @@ struct DrawDiffusion {
     noise[i] = static_cast<T>(normal_at(state->seed, global, place, step, element));
     if (element == 0) times[sample] = time_at(state->seed, global, place, step, levels);
   }
+  double bytes(int64_t n) const { return 1.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// The same for samples by their number in the data set, for validation: equal in every run and for every batch size.
@@ -54,6 +55,7 @@ struct DrawSampleNoise {
     noise[i] = static_cast<T>(normal_at(seed, sample, place, step, i % values));
     if (times && i % values == 0) times[i / values] = time_at(seed, sample, place, step, levels);
   }
+  double bytes(int64_t n) const { return 1.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// How metres become the model's units, coordinate by coordinate, and back; the range must not be empty.
@@ -93,6 +95,7 @@ struct AddNoise {
                 : kind == DiffusionTarget::signal ? x0
                                                   : keep * noise[i] - add * x0;
   }
+  double bytes(int64_t n) const { return 4.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 /// loss = mean((prediction - target)^2); one row of the launch, of `n` elements.
@@ -111,6 +114,7 @@ struct MeanSquaredError {
     });
     if (team.leader()) *loss = sum / static_cast<T>(n);
   }
+  double bytes(int64_t) const { return 2.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 template <class T>
@@ -125,6 +129,7 @@ struct MeanSquaredErrorBackward {
     const T d = *d_loss * 2 / static_cast<T>(n) * (prediction[i] - target[i]);
     d_prediction[i] = accumulate ? d_prediction[i] + d : d;
   }
+  double bytes(int64_t elements) const { return (accumulate ? 4.0 : 3.0) * sizeof(T) * static_cast<double>(elements); }
 };
 
 /// One sampling step in place; see model/noise_schedule.h for the coefficients. `noise` is null where none is added.
@@ -142,6 +147,7 @@ struct SamplingStep {
     const T next = next_from_x0 * x0 + next_from_x * x[i];
     x[i] = noise ? next + deviation * noise[i] : next;
   }
+  double bytes(int64_t n) const { return (noise ? 4.0 : 3.0) * sizeof(T) * static_cast<double>(n); }
 };
 
 /// Trajectories in metres from the model's units.
@@ -155,6 +161,7 @@ struct ToMetres {
   BEV_HD void operator()(int64_t i) const {
     metres[i] = static_cast<T>(range.metres(static_cast<double>(x[i]), static_cast<int>(i % 2)));
   }
+  double bytes(int64_t n) const { return 2.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 }  // namespace bev

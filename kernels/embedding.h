@@ -41,6 +41,7 @@ struct SampleSum {
 
   BEV_HD std::array<T, 1> value(int64_t row, int64_t col) const { return {d[row * sample + col]}; }
   BEV_HD void finish(int64_t col, const std::array<T, 1>& total) const { out[col] = total[0]; }
+  double bytes(int64_t elements) const { return 1.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 /// y = x + e(t), with e(t)_i = sin(t w_i) for the first half of the width and cos(t w_i) for the second,
@@ -68,6 +69,7 @@ struct AddTimeEmbedding {
       out[i + half] = in[i + half] + static_cast<T>(std::cos(angle));
     });
   }
+  double bytes(int64_t samples) const { return 2.0 * sizeof(T) * static_cast<double>(samples * width); }
 };
 
 }  // namespace bev

@@ -82,6 +82,12 @@ struct FewKeyForward {
         keys, width, [&](int64_t j, int64_t i) { return std::array<T, 1>{d[j] * v.at(b, j, head, width)[i]}; },
         [&](int64_t i, const std::array<T, 1>& sum) { out[i] = sum[0]; });
   }
+  double bytes(int64_t rows) const {  // a sample's keys and values are read once for all its queries
+    const auto queries = static_cast<double>(shape.queries), keys = static_cast<double>(shape.keys);
+    const double probabilities_of_a_query = (shape.dropout.active() ? 2.0 : 1.0) * keys;
+    return static_cast<double>(rows) * sizeof(T) *
+           ((2.0 + 2.0 * keys / queries) * static_cast<double>(shape.width) + probabilities_of_a_query);
+  }
 };
 
 /// One row of the launch: (sample, head), so that the gradients of keys and values are sums inside one team.
@@ -138,6 +144,14 @@ struct FewKeyBackward {
             out_v[i] = accumulate_v ? out_v[i] + sums[1] : sums[1];
           });
     }
+  }
+  double bytes(int64_t rows) const {
+    const auto queries = static_cast<double>(shape.queries), keys = static_cast<double>(shape.keys);
+    const double read_queries = 2.0, read_keys = 2.0;  // d_o and q; k and v
+    const double written = (1.0 + accumulate_q) * queries + (2.0 + accumulate_k + accumulate_v) * keys;
+    const double rows_of_width = read_queries * queries + read_keys * keys + written;
+    return static_cast<double>(rows) * sizeof(T) *
+           (rows_of_width * static_cast<double>(shape.width) + (shape.dropout.active() ? 2.0 : 1.0) * queries * keys);
   }
 };
 

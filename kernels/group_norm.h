@@ -36,6 +36,7 @@ struct GroupNormForward {
       out[i] = value * factor[i] + offset[i];
     });
   }
+  double bytes(int64_t rows) const { return 3.0 * sizeof(T) * static_cast<double>(rows * group); }
 };
 
 template <class T>
@@ -58,6 +59,7 @@ struct GroupNormBackward {
       out[i] = accumulate ? out[i] + value : value;
     });
   }
+  double bytes(int64_t rows) const { return (accumulate ? 4.0 : 3.0) * sizeof(T) * static_cast<double>(rows * group); }
 };
 
 template <class T>
@@ -77,6 +79,7 @@ struct GroupNormWeightGradient {
     d_gamma[col] = accumulate_gamma ? d_gamma[col] + total[0] : total[0];
     d_beta[col] = accumulate_beta ? d_beta[col] + total[1] : total[1];
   }
+  double bytes(int64_t elements) const { return 2.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 }  // namespace bev

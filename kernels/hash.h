@@ -32,6 +32,7 @@ struct HashChunks {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   const HashChunk* chunks;
   uint64_t* hashes;  // [chunks]
+  int64_t elements;  // of all chunks
 
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
@@ -43,6 +44,7 @@ struct HashChunks {
     });
     if (team.leader()) hashes[row] = hash;
   }
+  double bytes(int64_t) const { return static_cast<double>(elements) * sizeof(T); }
 };
 
 }  // namespace bev

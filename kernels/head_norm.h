@@ -77,6 +77,7 @@ struct RotateBack {
       out[i + half] = b * turn.cos - a * turn.sin;
     });
   }
+  double bytes(int64_t rows) const { return 2.0 * sizeof(T) * static_cast<double>(rows * width); }
 };
 
 template <class T>
@@ -118,6 +119,7 @@ struct HeadNormWeightGradient {
   BEV_HD void finish(int64_t col, const std::array<T, 1>& total) const {
     d_weight[col] = accumulate ? d_weight[col] + total[0] : total[0];
   }
+  double bytes(int64_t elements) const { return 2.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 }  // namespace bev

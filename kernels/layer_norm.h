@@ -90,6 +90,7 @@ struct LayerNormWeightGradient {
     d_gamma[col] = accumulate_gamma ? d_gamma[col] + total[0] : total[0];
     d_beta[col] = accumulate_beta ? d_beta[col] + total[1] : total[1];
   }
+  double bytes(int64_t elements) const { return 2.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 /// Gradients of shift (sum of d_y over a sample's rows) and scale (sum of d_y * a). One row of the launch is one

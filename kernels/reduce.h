@@ -21,6 +21,7 @@ struct ColumnSum {
   BEV_HD void finish(int64_t col, const std::array<T, 1>& total) const {
     out[col] = accumulate ? out[col] + total[0] : total[0];
   }
+  double bytes(int64_t elements) const { return 1.0 * sizeof(T) * static_cast<double>(elements); }
 };
 
 }  // namespace bev

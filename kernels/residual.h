@@ -100,6 +100,10 @@ struct AnswersSum {
         [&](int64_t l, int64_t i) -> std::array<T, 1> { return {d[l * shape.x_rows * width + i]}; },
         [&](int64_t i, const std::array<T, 1>& total) { out[i] = accumulate ? out[i] + total[0] : total[0]; });
   }
+  double bytes(int64_t rows) const {
+    const auto answers = static_cast<double>(shape.rows / shape.x_rows);
+    return (answers + (accumulate ? 2.0 : 1.0)) * sizeof(T) * static_cast<double>(rows * shape.width);
+  }
 };
 
 /// y = u + gelu(g) for the last `kept` of each sample's `tokens` rows.

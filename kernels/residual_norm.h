@@ -137,6 +137,10 @@ struct ResidualNormColumns {
           beta_out[i] = accumulate_beta ? beta_out[i] + total[1] : total[1];
         });
   }
+  double bytes(int64_t) const {
+    const double read = d_gamma ? 3.0 : 2.0, written = 2.0 + accumulate_shift + accumulate_scale;
+    return (read + written) * sizeof(T) * static_cast<double>(samples * width);
+  }
 };
 
 }  // namespace bev

@@ -18,6 +18,7 @@ struct Standardize {
     const int64_t column = i % width;
     y[i] = (x[i] - mean[column]) * inverse[column];
   }
+  double bytes(int64_t n) const { return 2.0 * sizeof(T) * static_cast<double>(n); }
 };
 
 }  // namespace bev

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
 namespace bev {
 
@@ -17,14 +19,41 @@ struct WorkTally {
   int64_t launches = 0;
   double matmul_flop = 0;       // 2 m n k for every product
   double convolution_flop = 0;  // 2 n p q k r s c for every convolution
-  double bytes = 0;             // read and written by row and element kernels, where their launch states it
+  double bytes = 0;             // read and written by kernels
 };
+
+class LaunchObserver;
 
 struct Stream {
   DeviceKind kind = DeviceKind::cpu;
   int ordinal = 0;
   void* handle = nullptr;
-  WorkTally* tally = nullptr;  // not owned; may be null
+  WorkTally* tally = nullptr;          // not owned; may be null
+  LaunchObserver* observer = nullptr;  // not owned; null: launches are told to nobody
 };
+
+/// One launch or library call, as an observer is told of it.
+struct Launch {
+  enum class Kind : uint8_t { kernel, product, convolution } kind = Kind::kernel;
+  std::string name;  // of a kernel: its type, as the compiler mangles it; of a call: its shape
+  double bytes = 0;  // that a kernel has to read and write
+  double flop = 0;   // of a product or a convolution
+};
+
+/// Stands between launches and the stream that carries it: a profiler, or a recorder.
+class LaunchObserver {
+ public:
+  virtual ~LaunchObserver() = default;
+  /// To call `work(stream)`, now or later, once or often: it holds all that it needs but the memory that it works in.
+  /// `stream` is the launch's own, without its observer.
+  virtual void launch(const Stream& stream, const Launch& launch, const std::function<void(const Stream&)>& work) = 0;
+};
+
+/// Hands a launch to the observer that `stream` carries.
+inline void observe(const Stream& stream, const Launch& launch, const std::function<void(const Stream&)>& work) {
+  Stream own = stream;
+  own.observer = nullptr;
+  stream.observer->launch(own, launch, work);
+}
 
 }  // namespace bev

@@ -42,6 +42,8 @@ struct FindValidTokens {
     if (!any) any = team.template max<int>(width, [&](int64_t i) { return from_stored<Element>(token[i]) != 0; });
     if (team.leader()) out.at(row / out.tokens, row % out.tokens) = static_cast<uint8_t>(any);
   }
+  /// Of a token that holds data, its first element and the byte in the mask.
+  double bytes(int64_t rows) const { return (sizeof(Stored) + 1.0) * static_cast<double>(rows); }
 };
 
 struct CopyMask {
@@ -49,6 +51,7 @@ struct CopyMask {
   const uint8_t* valid;  // [samples, tokens], or null: all are
   MaskColumns out;
   BEV_HD void operator()(int64_t i) const { out.at(i / out.tokens, i % out.tokens) = valid ? valid[i] != 0 : 1; }
+  double bytes(int64_t n) const { return (valid ? 2.0 : 1.0) * static_cast<double>(n); }
 };
 
 /// Where no token is valid, none is masked. One row of the launch is one sample.
@@ -63,6 +66,7 @@ struct UnmaskIfEmpty {
     team.sync();
     if (!any) team.each(columns.tokens, [&](int64_t t) { columns.at(sample, t) = 1; });
   }
+  double bytes(int64_t samples) const { return static_cast<double>(samples * columns.tokens); }
 };
 
 }  // namespace bev

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "kernels/stream.h"
@@ -26,6 +28,29 @@ class Event {
   virtual bool reached() = 0;
 };
 
+/// How long work on a stream takes, without the host waiting while it is enqueued. On a GPU the time of a launch of a
+/// few microseconds holds as much again for the marks around it.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  /// The points in the stream's work between which time is taken.
+  virtual void start(const Stream& stream) = 0;
+  virtual void stop(const Stream& stream) = 0;
+  /// Waits until the second point is reached. Throws Error if the device reports a failure.
+  virtual double seconds() = 0;
+};
+
+/// A stretch of a stream's work that was recorded instead of done: the same launches with the same arguments, started
+/// all at once.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  /// Puts all of it on `stream`, the one that it was recorded on.
+  virtual void launch(const Stream& stream) = 0;
+  /// Kernels, copies and what libraries launch.
+  virtual int64_t launches() const = 0;
+};
+
 struct MemoryInfo {
   size_t total = 0, free = 0;  // bytes
 };
@@ -44,6 +69,17 @@ class Device {
   /// A stream that lives as long as the device.
   virtual Stream make_stream() = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
+  virtual std::unique_ptr<Timer> make_timer() = 0;
+
+  /// Whether work on streams can be recorded. What follows is only to be called where it can.
+  virtual bool has_graphs() const { return false; }
+  /// From here on what this thread puts on `stream` is recorded and not done; it may neither wait for the device nor
+  /// allocate.
+  virtual void begin_graph(const Stream&) { throw std::logic_error(text() + " has no graphs"); }
+  /// What was recorded. Throws Error if some of it cannot be part of a graph.
+  virtual std::unique_ptr<Graph> end_graph(const Stream&) { return nullptr; }
+  /// Forgets what is being recorded, if anything is.
+  virtual void abandon_graph(const Stream&) noexcept {}
 
   /// Device memory, 256-byte aligned, released with the last handle. Only before the first step: see the design's rule
   /// on allocation. Throws Error saying how much was asked for and how much is free.

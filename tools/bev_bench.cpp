@@ -11,6 +11,7 @@
 #include "tools/bench/dry_step.h"
 #include "tools/bench/export_case.h"
 #include "tools/bench/growth.h"
+#include "tools/bench/kernel_bench.h"
 #include "tools/bench/memory_report.h"
 #include "tools/bench/sample_bench.h"
 #include "tools/bench/scaling_report.h"
@@ -89,6 +90,18 @@ void step(const Arguments& a) {
   print(a, bev::measure_step(bench, {.steps = count_of(a, "steps", 1), .warmup = count_of(a, "warmup", 0)}), bench);
 }
 
+void kernel_options(cxxopts::OptionAdder& add) {
+  step_options(add);
+  add("validation", "a validation batch, which samples trajectories, instead of a training step");
+}
+
+void kernels(const Arguments& a) {
+  const BenchCase bench = case_of(a);
+  const bev::KernelOptions options{
+      .steps = count_of(a, "steps", 1), .warmup = count_of(a, "warmup", 0), .validation = a.count("validation") > 0};
+  print(a, bev::measure_kernels(bench, options), bench);
+}
+
 void no_options(cxxopts::OptionAdder&) {}
 
 void memory(const Arguments& a) { print(a, bev::plan_memory(case_of(a))); }
@@ -152,6 +165,8 @@ struct Command {
 
 constexpr Command commands[] = {
     {"step", "training steps: time, parts, and share of the machine's rates", step_options, step},
+    {"kernels", "every kernel, product and convolution of a step: time, and share of the machine's rates",
+     kernel_options, kernels},
     {"memory", "what a step needs, by purpose and by part of the model; the largest batch", no_options, memory},
     {"sample", "trajectories a second, and the latency of one", sample_options, sample},
     {"scaling", "predicts the speed-up of several GPUs", scaling_options, scaling},

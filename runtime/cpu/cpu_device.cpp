@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -23,6 +24,17 @@ class PastEvent : public Event {
   void block(const Stream&) override {}
   void synchronize() override {}
   bool reached() override { return true; }
+};
+
+class ClockTimer : public Timer {
+ public:
+  void start(const Stream&) override { start_ = stop_ = Clock::now(); }
+  void stop(const Stream&) override { stop_ = Clock::now(); }
+  double seconds() override { return std::chrono::duration<double>(stop_ - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_, stop_;
 };
 
 /// What the kernel believes could be had without swapping, from /proc/meminfo; `otherwise` where it does not say.
@@ -51,6 +63,7 @@ class CpuDevice : public Device {
 
   Stream make_stream() override { return {.kind = DeviceKind::cpu}; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<PastEvent>(); }
+  std::unique_ptr<Timer> make_timer() override { return std::make_unique<ClockTimer>(); }
 
   /// The system would promise more memory than there is and end the process when it is touched: refused here instead.
   std::shared_ptr<void> allocate(size_t bytes) override {

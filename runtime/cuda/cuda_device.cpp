@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/cuda/check.h"
+#include "runtime/cuda/cuda_graph.h"
 #include "runtime/device.h"
 
 namespace bev {
@@ -43,6 +44,32 @@ class CudaEvent : public Event {
   cudaEvent_t event_ = nullptr;
 };
 
+class CudaTimer : public Timer {
+ public:
+  CudaTimer() {
+    check(cudaEventCreate(&start_), "creating an event");
+    check(cudaEventCreate(&stop_), "creating an event");
+  }
+  ~CudaTimer() override {
+    cudaEventDestroy(start_);
+    cudaEventDestroy(stop_);
+  }
+  CudaTimer(const CudaTimer&) = delete;
+  CudaTimer& operator=(const CudaTimer&) = delete;
+
+  void start(const Stream& stream) override { check(cudaEventRecord(start_, handle_of(stream)), "timing"); }
+  void stop(const Stream& stream) override { check(cudaEventRecord(stop_, handle_of(stream)), "timing"); }
+  double seconds() override {
+    check(cudaEventSynchronize(stop_), "timing");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start_, stop_), "timing");
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaEvent_t start_ = nullptr, stop_ = nullptr;
+};
+
 class CudaDevice : public Device {
  public:
   CudaDevice(int ordinal, CudaOptions options) : ordinal_(ordinal), options_(std::move(options)) {
@@ -76,6 +103,12 @@ class CudaDevice : public Device {
     return {.kind = DeviceKind::cuda, .ordinal = ordinal_, .handle = stream};
   }
   std::unique_ptr<Event> make_event() override { return std::make_unique<CudaEvent>(); }
+  std::unique_ptr<Timer> make_timer() override { return std::make_unique<CudaTimer>(); }
+
+  bool has_graphs() const override { return true; }
+  void begin_graph(const Stream& stream) override { cuda::begin_capture(handle_of(stream)); }
+  std::unique_ptr<Graph> end_graph(const Stream& stream) override { return cuda::end_capture(handle_of(stream)); }
+  void abandon_graph(const Stream& stream) noexcept override { cuda::abandon_capture(handle_of(stream)); }
 
   std::shared_ptr<void> allocate(size_t bytes) override {
     void* memory = nullptr;

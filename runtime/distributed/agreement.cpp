@@ -54,6 +54,7 @@ ReplicaAgreement::ReplicaAgreement(std::vector<Item> items, Context& context, De
   std::vector<HashChunk> chunks;
   for (size_t item = 0; item < items_.size(); ++item) {
     const Tensor& value = items_[item].value;
+    elements_ += value.size();
     for (int64_t first = 0; first < value.size(); first += chunk_elements) {
       const auto* data =
           static_cast<const std::byte*>(value.raw()) + static_cast<size_t>(first) * size_of(value.dtype());
@@ -71,7 +72,8 @@ std::vector<uint64_t> ReplicaAgreement::hashes() {
   const int64_t count = chunk_hashes_.size();
   visit_float(context_.dtype, [&]<class T>(T) {
     const HashChunks<T> kernel{.chunks = static_cast<const HashChunk*>(chunks_.raw()),
-                               .hashes = static_cast<uint64_t*>(chunk_hashes_.raw())};
+                               .hashes = static_cast<uint64_t*>(chunk_hashes_.raw()),
+                               .elements = elements_};
     for_rows(context_.stream, count, chunk_elements, kernel);
   });
   const Tensor on_host = to_host(device_, context_.stream, chunk_hashes_);

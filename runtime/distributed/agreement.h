@@ -46,6 +46,7 @@ class ReplicaAgreement {
   Context& context_;
   Device& device_;
   Communicator& host_;
+  int64_t elements_ = 0;          // of all items
   Tensor chunks_, chunk_hashes_;  // HashChunk[] as bytes, and a hash of each
   std::vector<size_t> item_of_chunk_;
 };

@@ -150,7 +150,8 @@ void Optimizer::apply() {
       const GuardBuffers<T> guard{.segments = segments_in(buffer_segments_),
                                   .update = update(),
                                   .values = store_.other_values().data<T>(),
-                                  .copies = buffer_copies_.data<T>()};
+                                  .copies = buffer_copies_.data<T>(),
+                                  .elements = buffer_copies_.size()};
       for_rows(context_.stream, buffer_segment_count_, segment_elements, guard);
     }
   });

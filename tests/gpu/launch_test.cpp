@@ -105,7 +105,8 @@ TEST_CASE("integers of 64 bits are summed by warps and by blocks, to the bit") {
       write_to_device(*device, context.stream, chunks.raw(), &chunk, sizeof chunk);
       for_rows(context.stream, 1, count,
                HashChunks<float>{.chunks = static_cast<const HashChunk*>(chunks.raw()),
-                                 .hashes = reinterpret_cast<uint64_t*>(hash_of_x.data<int64_t>())});
+                                 .hashes = reinterpret_cast<uint64_t*>(hash_of_x.data<int64_t>()),
+                                 .elements = count});
       const Tensor host = to_host(*device, context.stream, hash_of_x);
       hashes.push_back(static_cast<uint64_t>(host.data<int64_t>()[0]));
     };

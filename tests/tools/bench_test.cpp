@@ -2,6 +2,7 @@
 // hand, what random batches hold, and that an exported step is complete.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "tools/bench/dry_step.h"
 #include "tools/bench/export_case.h"
 #include "tools/bench/growth.h"
+#include "tools/bench/kernel_bench.h"
 #include "tools/bench/scaling_report.h"
 #include "tools/bench/statistics.h"
 
@@ -194,6 +196,47 @@ TEST_CASE("an exported step holds the configuration, weights, batch, loss and a 
   BenchCase unknown = small_case();
   unknown.run.policy.mask_padding = true;
   CHECK_THROWS_AS(export_case(unknown, path), Error);
+}
+
+LaunchGroup sum_of(const std::vector<LaunchGroup>& groups) {
+  LaunchGroup out;
+  for (const LaunchGroup& group : groups) {
+    out.launches += group.launches;
+    out.bytes += group.bytes;
+    out.flop += group.flop;
+    CHECK(group.seconds > 0);
+  }
+  return out;
+}
+
+TEST_CASE("kernels: every launch of a step is seen once, with the work that a dry run counts") {
+  for (const BevMode mode : {BevMode::tokens, BevMode::raster}) {
+    BenchCase bench = small_case();
+    bench.run.policy.mode = mode;
+    if (mode == BevMode::raster) bench.run.policy.cells = bench.run.policy.grid_cells();
+    const WorkTally dry = [&] {
+      const auto device = make_cpu_device();
+      return dry_step(bench, *device).plan.work;
+    }();
+    const KernelReport report = measure_kernels(bench, {.steps = 3, .warmup = 1});
+    const LaunchGroup kernels = sum_of(report.kernels), products = sum_of(report.products),
+                      convolutions = sum_of(report.convolutions);
+    constexpr int64_t of_the_loss =
+        3;  // collected, published, its gradient set: by TrainingStep, of which a plan has none
+    CHECK(kernels.launches + products.launches + convolutions.launches == dry.launches + of_the_loss);
+    CHECK(kernels.bytes == doctest::Approx(dry.bytes).epsilon(1e-4));
+    CHECK(products.flop == doctest::Approx(dry.matmul_flop));
+    CHECK(convolutions.flop == doctest::Approx(dry.convolution_flop));
+    CHECK((convolutions.launches > 0) == (mode == BevMode::raster));
+
+    const KernelReport sampling = measure_kernels(bench, {.steps = 2, .warmup = 1, .validation = true});
+    const auto is_sampling = [](const LaunchGroup& group) { return group.name == "SamplingStep<float>"; };
+    const auto found = std::ranges::find_if(sampling.kernels, is_sampling);
+    REQUIRE(found != sampling.kernels.end());
+    CHECK(found->launches == bench.run.inference_steps);
+    CHECK(std::ranges::none_of(report.kernels, is_sampling));
+    CHECK(to_json(sampling, bench)["kernels"].size() == sampling.kernels.size());
+  }
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace bev {
 
-/// sum += loss * gradient_scale, after `micro` = 0 began it anew. The first micro-batch of this replica whose loss is
-/// not finite is remembered, to name its samples.
+/// sum += loss * gradient_scale, which a step's first micro-batch begins anew. The first micro-batch of this replica
+/// whose loss is not finite is remembered, to name its samples.
 template <class T>
 struct CollectLoss {
   using Element = T;
@@ -19,14 +19,15 @@ struct CollectLoss {
   const StepState* step;
   T* sum;
   UpdateState* update;
-  int64_t micro;
 
   BEV_HD void operator()(int64_t) const {
     const T part = *loss * static_cast<T>(step->gradient_scale);
+    const int64_t micro = step->micro;
     *sum = micro == 0 ? part : *sum + part;
     if (micro == 0) update->bad_micro = -1;
     if (!std::isfinite(part) && update->bad_micro < 0) update->bad_micro = micro;
   }
+  double bytes(int64_t) const { return 2.0 * sizeof(T); }
 };
 
 /// The sum, which replicas have reduced meanwhile, is the step's loss.
@@ -37,6 +38,7 @@ struct PublishLoss {
   UpdateState* update;
 
   BEV_HD void operator()(int64_t) const { update->loss = static_cast<double>(*sum); }
+  double bytes(int64_t) const { return sizeof(T) + sizeof(double); }
 };
 
 /// The gradient of a micro-batch's loss.
@@ -47,6 +49,7 @@ struct SeedGradient {
   T* d_loss;
 
   BEV_HD void operator()(int64_t) const { *d_loss = static_cast<T>(step->gradient_scale); }
+  double bytes(int64_t) const { return sizeof(T) + sizeof(double); }
 };
 
 }  // namespace bev

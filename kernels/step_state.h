@@ -10,6 +10,7 @@ namespace bev {
 struct StepState {
   uint64_t seed = 0;          // of the run
   int64_t step = 0;           // optimiser steps done before this one
+  int64_t micro = 0;          // micro-batches of this step done before this one
   int64_t sample_offset = 0;  // position, within the global batch, of this micro-batch's first sample
   double learning_rate = 0;
   // The loss gradient's factor: 1 / (replicas * micro-batches) if the loss is a mean over a micro-batch.

@@ -23,6 +23,8 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
     fail(ErrorKind::usage, "{}: float64 is computed on the CPU only", device.text());
   }
   const Stream compute = device.make_stream();
+  recorder_ = std::make_unique<Recorder>(device, compute);
+  parts_.gradients = recorder_->in_place(parts_.gradients);
   task_ = make_task(store_);
   const Engines engines = make_engines(device, compute);
   MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer, config.reducer, gradients(),

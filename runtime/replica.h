@@ -9,6 +9,7 @@
 
 #include "runtime/distributed/communicator.h"
 #include "runtime/distributed/reducer.h"
+#include "runtime/recorder.h"
 #include "runtime/train/inputs.h"
 #include "runtime/train/memory_plan.h"
 
@@ -28,6 +29,7 @@ struct ReplicaConfig {
   uint64_t seed = 42;        // of first values and of all that is drawn in training
   OptimizerConfig optimizer = {};
   ReducerConfig reducer = {};
+  bool graph = false;       // repeat recorded steps where the device can (train/step_graph.h)
   double memory_share = 1;  // of the device's free memory that this replica may take: below 1 where several share it
 };
 
@@ -56,6 +58,9 @@ class Replica {
   /// The StepState in device memory that kernels read.
   StepState* state() const { return static_cast<StepState*>(state_.get()); }
   Context& context() const { return *context_; }
+  /// Records what is put on the context's stream; every communicator that is used within a step is to be one that it
+  /// keeps in place, as gradients() is.
+  Recorder& recorder() const { return *recorder_; }
   ParameterStore& parameters() { return store_; }
   Task& task() const { return *task_; }
   Optimizer& optimizer() const { return *optimizer_; }
@@ -69,6 +74,7 @@ class Replica {
   /// replica, can hang all.
   void warm_up(const std::vector<FieldSpec>& fields);
 
+  std::unique_ptr<Recorder> recorder_;
   ReplicaParts parts_;
   ReplicaConfig config_;
   ParameterStore store_;

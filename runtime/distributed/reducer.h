@@ -57,6 +57,8 @@ class GradientReducer {
   /// After that backward pass: work put on `compute` from here on sees the sums. Throws Error naming a parameter whose
   /// gradient was not completed.
   void finish();
+  /// Forgets what begin() began, of which nothing has been done (what was being recorded failed).
+  void forget() { reducing_ = false; }
 
   /// What this replica's optimiser moves: everything in one span, or sharded its part of each bucket.
   const std::vector<FlatSpan>& owned() const { return owned_; }

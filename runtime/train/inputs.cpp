@@ -52,6 +52,11 @@ const Batch& Inputs::stage(const Batch& host) {
   return slot.batch;
 }
 
+std::vector<const Batch*> Inputs::places() const {
+  if (device_.kind() != DeviceKind::cuda) return {};
+  return {&slots_[0].batch, &slots_[1].batch};
+}
+
 void Inputs::release() {
   if (device_.kind() != DeviceKind::cuda) return;
   slots_[next_].used->record(context_.stream);

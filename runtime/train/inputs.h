@@ -29,6 +29,8 @@ class Inputs {
   const Batch& stage(const Batch& host);
   /// All work that reads the staged batch is on the compute stream.
   void release();
+  /// The batches that stage() returns in turn, where it copies.
+  std::vector<const Batch*> places() const;
 
  private:
   struct Slot {

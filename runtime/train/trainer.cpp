@@ -132,6 +132,7 @@ TrainingOutcome Trainer::run() {
     }
     step_.enqueue(state_.step, config_.schedule.at(state_.step));
     state_.step += 1;
+    if (const std::string note = step_.take_note(); is_first() && !note.empty() && hooks_.note) hooks_.note(note);
     while (step_.in_flight() > step_.ahead()) account(step_.collect());
     if (state_.step == begin + 1) check_gradients();
 

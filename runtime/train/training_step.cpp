@@ -8,7 +8,7 @@
 namespace bev {
 
 TrainingStep::TrainingStep(Replica& replica, BatchSource& source, const Share& share)
-    : replica_(replica), source_(source), share_(share) {
+    : replica_(replica), source_(source), share_(share), graph_(replica) {
   Device& device = replica.device();
   const auto open = [&](Mailbox& box, size_t bytes) {
     box.memory = device.allocate_staging(bytes);
@@ -22,60 +22,70 @@ TrainingStep::TrainingStep(Replica& replica, BatchSource& source, const Share& s
 
 void TrainingStep::enqueue(int64_t step, double learning_rate) {
   if (replica_.activity()) replica_.activity()->set_step(step);
+  graph_.begin_step(share_.accumulation, [&](const MicroStep& micro_step) { compute(micro_step); });
   StepOutcome outcome{.step = step, .learning_rate = learning_rate};
   for (int64_t micro = 0; micro < share_.accumulation; ++micro) micro_step(step, micro, learning_rate, outcome.samples);
+  read_back(std::move(outcome));
+}
 
-  // The gradients in the store are now those of the mean loss over the global batch.
+void TrainingStep::micro_step(int64_t step, int64_t micro, double learning_rate, std::vector<int64_t>& samples) {
+  replica_.inputs().before_next();
+  const Batch& batch = replica_.inputs().stage(source_.next());
+  samples.insert(samples.end(), batch.samples.begin(), batch.samples.end());
+  write_state({.seed = replica_.config().seed,
+               .step = step,
+               .micro = micro,
+               .sample_offset = share_.offset(micro),
+               .learning_rate = learning_rate,
+               .gradient_scale = 1 / static_cast<double>(share_.replicas * share_.accumulation)});
+  passed(StepPhase::waiting);
+  const MicroStep program{.batch = &batch, .first = micro == 0, .last = micro + 1 == share_.accumulation};
+  if (watched() || !graph_.repeat(program)) compute(program);
+  replica_.inputs().release();
+}
+
+void TrainingStep::compute(const MicroStep& micro_step) {
+  add_gradients(micro_step);
+  if (micro_step.last) update_weights();
+}
+
+void TrainingStep::add_gradients(const MicroStep& micro_step) {
+  Context& context = replica_.context();
+  context.training = true;
+  context.tape.set_recording(true);
+  context.restart_random_places();
+  context.tape.begin(replica_.parameters(), !micro_step.first);
+  const UnchangedWeights unchanged(*context.matmul);
+  const Variable loss = replica_.task().loss(context, *micro_step.batch);
+  collect_loss(loss);
+  passed(StepPhase::forward);
+  if (micro_step.last) {
+    reduce_loss();
+    replica_.reducer().begin();  // from here on gradients are summed over replicas as soon as they are complete
+  }
+  backward(loss);
+  passed(StepPhase::backward);
+  if (micro_step.last) replica_.reducer().finish();
+  passed(StepPhase::reduction);
+}
+
+/// The gradients in the store are those of the mean loss over the global batch.
+void TrainingStep::update_weights() {
   publish_loss();
   Optimizer& optimizer = replica_.optimizer();
   optimizer.measure();
   optimizer.decide();
   optimizer.apply();
   passed(StepPhase::optimizer);
-  read_back(std::move(outcome));
 }
 
-void TrainingStep::micro_step(int64_t step, int64_t micro, double learning_rate, std::vector<int64_t>& samples) {
-  const bool first = micro == 0, last = micro + 1 == share_.accumulation;
-  Context& context = replica_.context();
-
-  replica_.inputs().before_next();
-  const Batch& batch = replica_.inputs().stage(source_.next());
-  samples.insert(samples.end(), batch.samples.begin(), batch.samples.end());
-  write_state({.seed = replica_.config().seed,
-               .step = step,
-               .sample_offset = share_.offset(micro),
-               .learning_rate = learning_rate,
-               .gradient_scale = 1 / static_cast<double>(share_.replicas * share_.accumulation)});
-  passed(StepPhase::waiting);
-
-  context.training = true;
-  context.tape.set_recording(true);
-  context.restart_random_places();
-  context.tape.begin(replica_.parameters(), !first);
-  const UnchangedWeights unchanged(*context.matmul);
-  const Variable loss = replica_.task().loss(context, batch);
-  collect_loss(loss, micro);
-  passed(StepPhase::forward);
-  if (last) {
-    reduce_loss();
-    replica_.reducer().begin();  // from here on gradients are summed over replicas as soon as they are complete
-  }
-  backward(loss);
-  passed(StepPhase::backward);
-  if (last) replica_.reducer().finish();
-  passed(StepPhase::reduction);
-  replica_.inputs().release();
-}
-
-void TrainingStep::collect_loss(const Variable& loss, int64_t micro) {
+void TrainingStep::collect_loss(const Variable& loss) {
   Context& context = replica_.context();
   visit_float(context.dtype, [&]<class T>(T) {
     const CollectLoss<T> kernel{.loss = loss.value().data<T>(),
                                 .step = replica_.state(),
                                 .sum = loss_.data<T>(),
-                                .update = replica_.optimizer().update(),
-                                .micro = micro};
+                                .update = replica_.optimizer().update()};
     for_elements(context.stream, 1, kernel);
   });
 }

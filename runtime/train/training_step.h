@@ -1,6 +1,6 @@
 // One optimiser step of one replica, from batches to new weights. This is the file to read to see how a step flows.
 // The step is the same program every time: the host decides nothing within it and waits for nothing but the loader, so
-// that a GPU always has work ahead of it, and so that it can be captured once and replayed.
+// that a GPU always has work ahead of it, and so that it can be recorded once and repeated (step_graph.h).
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 
 #include "runtime/replica.h"
 #include "runtime/train/batch.h"
+#include "runtime/train/step_graph.h"
 
 namespace bev {
 
@@ -44,15 +45,25 @@ class TrainingStep {
   /// The outcome of the oldest step in flight; waits for it.
   StepOutcome collect();
 
-  /// Called after the work of each part has been enqueued, if set: for profiles.
+  /// What there is to say about graphs since the last call: once, or nothing.
+  std::string take_note() { return graph_.take_note(); }
+
+  /// Called after the work of each part has been enqueued, if set: for profiles. Steps are then not repeated from a
+  /// recording, and neither are they while the context's stream carries an observer.
   void set_watch(std::function<void(StepPhase)> watch) { watch_ = std::move(watch); }
 
  private:
   void passed(StepPhase phase) const {
-    if (watch_) watch_(phase);
+    if (watch_ && !replica_.recorder().recording()) watch_(phase);
   }
   void micro_step(int64_t step, int64_t micro, double learning_rate, std::vector<int64_t>& samples);
-  void collect_loss(const Variable& loss, int64_t micro);
+  /// All that a micro-step puts on the compute stream; the last one of a step ends with the optimiser.
+  void compute(const MicroStep& micro_step);
+  void add_gradients(const MicroStep& micro_step);
+  void update_weights();
+  /// Whether somebody is to be told of what happens within a step, or of each launch.
+  bool watched() const { return watch_ || replica_.context().stream.observer != replica_.recorder().stream().observer; }
+  void collect_loss(const Variable& loss);
   void reduce_loss();
   void publish_loss();
   void backward(const Variable& loss);
@@ -77,6 +88,7 @@ class TrainingStep {
   size_t next_outgoing_ = 0, next_returning_ = 0;
   std::deque<Pending> pending_;
   std::function<void(StepPhase)> watch_;
+  StepGraph graph_;
 };
 
 }  // namespace bev

@@ -42,7 +42,8 @@ void with_replica(const BenchCase& bench, const std::function<void(Replica&)>& b
         .micro_batch = bench.batch,
         .seed = bench.seed(),
         .optimizer = bench.run.optimizer,
-        .reducer = {.bucket_bytes = static_cast<size_t>(bench.run.runtime.bucket_mib * (1 << 20))}};
+        .reducer = {.bucket_bytes = static_cast<size_t>(bench.run.runtime.bucket_mib * (1 << 20))},
+        .graph = bench.run.runtime.cuda_graph};
     Replica replica(std::move(parts), make_task, bench.fields(), config);
     body(replica);
   });

@@ -15,6 +15,7 @@ const Choices<BetaSchedule> beta_schedules = {{"squaredcos_cap_v2", BetaSchedule
                                               {"scaled_linear", BetaSchedule::scaled_linear}};
 const Choices<SamplerKind> samplers = {{"ddpm", SamplerKind::ddpm}, {"ddim", SamplerKind::ddim}};
 const Choices<Precision> precisions = {{"tf32", Precision::tf32}, {"fp32", Precision::fp32}, {"bf16", Precision::bf16}};
+const Choices<bool> on_or_off = {{"auto", true}, {"off", false}};
 const Choices<ScheduleKind> schedules = {
     {"cosine", ScheduleKind::cosine}, {"linear", ScheduleKind::linear}, {"constant", ScheduleKind::constant}};
 const Choices<RateScaling> rate_scalings = {
@@ -163,7 +164,8 @@ void bind_runtime(Settings& s, RunConfig& c) {
   RuntimeConfig& r = c.runtime;
   s.bind("runtime.precision", r.precision, precisions, "of products on the GPU; the CPU computes in fp32");
   s.alias("precision", "runtime.precision");
-  s.fixed("runtime.cuda_graph", "off", "training launches every kernel itself");
+  s.bind("runtime.cuda_graph", r.cuda_graph, on_or_off,
+         "auto: on a GPU a step is recorded once and repeated; off: every kernel is launched by itself");
   s.bind("runtime.autotune_cache", r.autotune_cache, "where timed choices of algorithms are kept; empty: nowhere");
   s.bind("runtime.bucket_mib", r.bucket_mib, "MiB of gradients in one reduction");
   s.bind("runtime.shard_optimizer", r.shard_optimizer, "each replica keeps the optimiser's state of its share only");

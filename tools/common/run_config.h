@@ -47,6 +47,7 @@ struct RuntimeConfig {
   Precision precision = Precision::tf32;
   std::string autotune_cache = "runs/autotune";
   double bucket_mib = 25;  // of gradients in one reduction
+  bool cuda_graph = true;  // where the device can
   bool shard_optimizer = false;
 };
 

@@ -68,6 +68,7 @@ ReplicaConfig TrainingRun::replica_config() const {
   out.optimizer = c.optimizer;
   out.reducer = {.bucket_bytes = static_cast<size_t>(c.runtime.bucket_mib * (1 << 20)),
                  .sharded = c.runtime.shard_optimizer};
+  out.graph = c.runtime.cuda_graph;
   // Replicas that share a GPU share its memory.
   for (const int gpu : request_.devices.gpus) {
     const auto sharing = std::count(request_.devices.gpus.begin(), request_.devices.gpus.end(), gpu);
@@ -131,7 +132,10 @@ TrainingOutcome TrainingRun::run_replica(ReplicaGroup& group, int rank, StopRequ
   if (rank == 0 && hooks.note) hooks.note("memory\n" + replica.memory().table());
   load_pretrained(replica);
   std::unique_ptr<CommunicatedStatistics> reducer;
-  if (statistics) reducer = std::make_unique<CommunicatedStatistics>(*statistics);
+  if (statistics) {
+    statistics = replica.recorder().in_place(statistics);
+    reducer = std::make_unique<CommunicatedStatistics>(*statistics);
+  }
   replica.context().statistics = reducer.get();
 
   const Share share{

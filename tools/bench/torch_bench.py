@@ -74,7 +74,7 @@ def check(policy, batch, expected, case):
     buffers = {name: value.clone() for name, value in policy.named_buffers()}
     loss = loss_of(policy, batch)
     loss.backward()
-    worst, worst_name = abs(float(loss) - float(expected["loss"])) / abs(float(loss)), "loss"
+    worst, worst_name = abs(loss.item() - expected["loss"].item()) / abs(loss.item()), "loss"
     parameters = dict(policy.named_parameters())
     largest = max(float(p.grad.norm()) for p in parameters.values() if p.grad is not None)
     for name, parameter in parameters.items():

@@ -20,11 +20,7 @@ std::vector<Role> roles(int64_t accumulation) {
 }  // namespace
 
 StepGraph::StepGraph(Replica& replica) : replica_(replica) {
-  if (!replica.config().graph) {
-    decided_ = true;
-  } else if (!replica.device().has_graphs()) {
-    give_up(fmt::format("{} has none", replica.device().text()));
-  }
+  decided_ = !replica.config().graph || !replica.device().has_graphs();
 }
 
 void StepGraph::begin_step(int64_t accumulation, const std::function<void(const MicroStep&)>& compute) {

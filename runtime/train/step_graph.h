@@ -7,7 +7,8 @@
 // A micro-step is one of a few programs: its batch lies in one of the places of Inputs, and it may be the first or the
 // last of its step or neither. All else that differs between two of them is in StepState, in device memory.
 //
-// Where it cannot be done, training goes on as it began, and a note says why. Replicas decide that together.
+// Where it cannot be done, training goes on as it began, and a note says why; a device without graphs, such as the CPU,
+// is not worth one. Replicas decide that together.
 #pragma once
 
 #include <functional>

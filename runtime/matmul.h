@@ -29,11 +29,9 @@ inline MatmulShape linear_shape(int64_t rows, int64_t out, int64_t in) {
   return {.m = rows, .n = out, .k = in, .transpose_b = true, .lda = in, .ldb = in, .ldc = out};
 }
 
-enum class Precision : uint8_t {
-  fp32,
-  tf32,
-  bf16
-};  // of float products on the GPU; the CPU computes float products in fp32
+/// How the factors of float products are rounded on the GPU; sums are float. At bf16 convolutions stay at TF32. The CPU
+/// computes in fp32.
+enum class Precision : uint8_t { fp32, tf32, bf16 };
 
 /// Does products for one replica. Not thread-safe: each replica owns one. Every call is asynchronous on `stream` (on
 /// the CPU: done on return). Throws Error naming the shape if the library refuses it.

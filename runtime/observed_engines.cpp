@@ -72,6 +72,12 @@ class ObservedConvolution : public ConvolutionEngine {
     told(stream, launch_of("backward filter", shape, beta != 0),
          [=, this](const Stream& own) { inner_->backward_filter(own, type, shape, x, d_y, d_w, beta); });
   }
+  int64_t workspace(ConvolutionDirection direction, const ConvolutionShape& shape) override {
+    return inner_->workspace(direction, shape);
+  }
+  void lend(void* memory, int64_t bytes) override { inner_->lend(memory, bytes); }
+  void limit_workspace(const WorkspaceLimit& limit) override { inner_->limit_workspace(limit); }
+  WorkspaceReport workspace_report() const override { return inner_->workspace_report(); }
 
  private:
   std::shared_ptr<ConvolutionEngine> inner_;

@@ -1,10 +1,18 @@
-// Convolutions by cuDNN's graph API. The plan for a shape is the fastest of those that suit the precision, timed on
-// scratch memory when the shape first occurs (in the warm-up step, before any collective) or read from the cache.
+// Convolutions by cuDNN's graph API. The plan for a shape is the fastest of those that suit the precision and fit into
+// the workspace that the caller lends, timed on scratch memory when the shape first occurs (in the warm-up step, before
+// any collective) or read from the cache. Which workspace a shape wants is known from its plans alone, before anything
+// runs: so it is part of the memory plan.
+//
+// At bf16 convolutions stay at TF32. cuDNN 9.19 has no plan that reads bf16 and writes float, neither for compute
+// capability 8.0 nor 9.0, and results, gradients of filters above all, are not to be rounded to 8 bits before they are
+// added up.
 #include <cudnn.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "runtime/autotune_cache.h"
@@ -20,19 +28,13 @@ namespace {
 
 using namespace cuda;
 
-// Less keeps layers off the tensor cores: sm_80's TF32 kernels read copies of their inputs that lie in the workspace.
-constexpr int64_t workspace_at_most = int64_t{1} << 30;
-
 class CudaConvolution : public ConvolutionEngine {
  public:
   CudaConvolution(const Stream& stream, Precision precision, const std::string& cache_directory)
       : precision_(precision), device_(current_device()), cache_(cache_path(stream, precision, cache_directory)) {
     check(cudnnCreate(&handle_), "creating a cuDNN handle");
   }
-  ~CudaConvolution() override {
-    if (workspace_) cudaFree(workspace_);
-    cudnnDestroy(handle_);
-  }
+  ~CudaConvolution() override { cudnnDestroy(handle_); }
 
   void forward(const Stream& stream, DType type, const ConvolutionShape& shape, const void* x, const void* w,
                void* y) override {
@@ -47,6 +49,36 @@ class CudaConvolution : public ConvolutionEngine {
                        void* d_w, double beta) override {
     run(stream, type, {ConvolutionDirection::backward_filter, shape, beta != 0}, const_cast<void*>(x), d_w,
         const_cast<void*>(d_y));
+  }
+
+  int64_t workspace(ConvolutionDirection direction, const ConvolutionShape& shape) override {
+    const int64_t bytes = choice(Key{direction, shape, false}).bytes;
+    if (direction == ConvolutionDirection::forward) return bytes;
+    return std::max(bytes, choice(Key{direction, shape, true}).bytes);  // memory is planned for either
+  }
+  void lend(void* memory, int64_t bytes) override { lent_ = {memory, bytes}; }
+  void limit_workspace(const WorkspaceLimit& limit) override {
+    limit_ = limit;
+    choices_.clear();
+  }
+  WorkspaceReport workspace_report() const override {
+    WorkspaceReport out;
+    int64_t narrowed = 0;
+    for (const auto& [key, choice] : choices_) {
+      out.largest = std::max(out.largest, choice.bytes);
+      if (choice.loses_tensor_cores) {
+        out.losses.push_back(fmt::format(
+            "convolution {}: kept from the tensor cores, whose plans ask for more than {:.1f} MiB of workspace",
+            key.text(), static_cast<double>(choice.bytes) / (1 << 20)));
+      } else if (choice.left_out > 0) {
+        ++narrowed;
+      }
+    }
+    if (narrowed > 0 && limit_.firm) {
+      out.losses.push_back(fmt::format("{} convolutions choose among fewer plans: {} MiB of workspace is what is left",
+                                       narrowed, limit_.bytes >> 20));
+    }
+    return out;
   }
 
  private:
@@ -65,17 +97,21 @@ class CudaConvolution : public ConvolutionEngine {
   struct Pointers {
     void *x, *w, *y;
   };
+  struct Workspace {
+    void* memory = nullptr;
+    int64_t bytes = 0;
+  };
 
   static std::string cache_path(const Stream& stream, Precision precision, const std::string& directory) {
     if (directory.empty()) return "";
     cudaDeviceProp properties = {};
     check(cudaGetDeviceProperties(&properties, stream.ordinal), "reading a device's properties");
-    const char* name =
-        precision == Precision::fp32 ? "fp32" : "tf32";  // bf16 is for products; convolutions stay at TF32
+    const char* name = precision == Precision::fp32 ? "fp32" : "tf32";
     return autotune_path(directory, "cudnn", std::to_string(cudnnGetVersion()), properties.name, name);
   }
 
   void run(const Stream& stream, DType type, const Key& key, void* x, void* w, void* y) {
+    const Workspace workspace = std::exchange(lent_, {});
     if (tallied(stream, key.shape)) return;
     if (type != DType::f32) {
       fail(ErrorKind::runtime, "convolution {}: {} on a GPU: expected F32", key.text(), name_of(type));
@@ -85,52 +121,48 @@ class CudaConvolution : public ConvolutionEngine {
       stream_ = stream.handle;
     }
     auto known = plans_.find(key);
-    if (known == plans_.end()) known = plans_.emplace(key, choose(stream, key, {x, w, y})).first;
-    check(execute(known->second, {x, w, y}), "convolution " + key.text());
+    if (known == plans_.end()) known = plans_.emplace(key, choose(stream, key, {x, w, y}, workspace)).first;
+    if (known->second.workspace > workspace.bytes) {
+      fail(ErrorKind::runtime, "convolution {}: {} bytes of workspace were lent, its plan needs {}", key.text(),
+           workspace.bytes, known->second.workspace);
+    }
+    check(execute(known->second, {x, w, y}, workspace), "convolution " + key.text());
   }
 
-  cudnnStatus_t execute(const ConvolutionPlan& plan, const Pointers& p) {
+  cudnnStatus_t execute(const ConvolutionPlan& plan, const Pointers& p, const Workspace& workspace) {
     const int64_t ids[] = {tensor_x, tensor_w, tensor_y};
     void* const data[] = {p.x, p.w, p.y};
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "a convolution's arguments");
     pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids);
     pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, data);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace_);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace.memory);
     pack.finalize();
     return cudnnBackendExecute(handle_, plan.plan.get(), pack.get());
   }
 
-  ConvolutionPlan choose(const Stream& stream, const Key& key, const Pointers& pointers) {
+  const WorkspaceChoice& choice(const Key& key) {
+    const auto known = choices_.find(key);
+    if (known != choices_.end()) return known->second;
+    const std::vector<ConvolutionPlan> plans =
+        convolution_plans(key.direction, key.shape, key.accumulate ? 1 : 0, device_);
+    return choices_.emplace(key, choose_workspace(plans, precision_, limit_)).first->second;
+  }
+
+  ConvolutionPlan choose(const Stream& stream, const Key& key, const Pointers& pointers, const Workspace& workspace) {
     ConvolutionPlan kept;
-    if (const auto text = cache_.find(key.text()); text && plan_from_text(*text, device_, kept) &&
-                                                   kept.workspace <= workspace_at_most &&
-                                                   grow_workspace(stream, kept.workspace)) {
+    // What was chosen in another workspace may not be the fastest in this one.
+    const std::string name = fmt::format("{}, workspace {}", key.text(), workspace.bytes);
+    if (const auto text = cache_.find(name);
+        text && plan_from_text(*text, device_, kept) && kept.workspace <= workspace.bytes) {
       return kept;
     }
     std::vector<ConvolutionPlan> plans = convolution_plans(key.direction, key.shape, key.accumulate ? 1 : 0, device_);
     std::erase_if(plans, [&](const ConvolutionPlan& plan) {
-      return !suits(plan, precision_) || plan.workspace > workspace_at_most;
+      return !suits(plan, precision_) || plan.workspace > workspace.bytes;
     });
-    ConvolutionPlan best = fastest(stream, key, std::move(plans), pointers);
-    cache_.remember(key.text(), to_text(best));
+    ConvolutionPlan best = fastest(stream, key, std::move(plans), pointers, workspace);
+    cache_.remember(name, to_text(best));
     return best;
-  }
-
-  /// False where there is not so much memory left: what was there before is there again.
-  bool grow_workspace(const Stream& stream, int64_t bytes) {
-    if (bytes <= workspace_bytes_) return true;
-    check(cudaStreamSynchronize(handle_of(stream)), "waiting for convolutions");
-    void* larger = nullptr;
-    const cudaError_t status = cudaMalloc(&larger, static_cast<size_t>(bytes));
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();
-      return false;
-    }
-    check(status, "growing the workspace of convolutions");
-    if (workspace_) check(cudaFree(workspace_), "growing the workspace of convolutions");
-    workspace_ = larger;
-    workspace_bytes_ = bytes;
-    return true;
   }
 
   static size_t result_bytes(const Key& key) {
@@ -142,7 +174,8 @@ class CudaConvolution : public ConvolutionEngine {
   }
 
   /// Timed into scratch memory, since the result may be added to and must not change.
-  ConvolutionPlan fastest(const Stream& stream, const Key& key, std::vector<ConvolutionPlan> plans, Pointers pointers) {
+  ConvolutionPlan fastest(const Stream& stream, const Key& key, std::vector<ConvolutionPlan> plans, Pointers pointers,
+                          const Workspace& workspace) {
     void* raw = nullptr;
     check(cudaMalloc(&raw, result_bytes(key)), "allocating scratch memory to time convolutions in");
     const std::unique_ptr<void, cudaError_t (*)(void*)> scratch(raw, cudaFree);
@@ -154,19 +187,20 @@ class CudaConvolution : public ConvolutionEngine {
     ConvolutionPlan* best = nullptr;
     float best_time = 0;
     for (ConvolutionPlan& plan : plans) {
-      if (!grow_workspace(stream, plan.workspace)) continue;
-      if (execute(plan, pointers) != CUDNN_STATUS_SUCCESS) {
+      if (execute(plan, pointers, workspace) != CUDNN_STATUS_SUCCESS) {
         cudaGetLastError();  // the next launch is not to blame
         continue;
       }
-      const float time = stopwatch.measure([&] { check(execute(plan, pointers), "convolution " + key.text()); });
+      const float time =
+          stopwatch.measure([&] { check(execute(plan, pointers, workspace), "convolution " + key.text()); });
       if (!best || time < best_time) {
         best = &plan;
         best_time = time;
       }
     }
     if (!best)
-      fail(ErrorKind::runtime, "convolution {}: cuDNN has no plan that runs in the memory that is left", key.text());
+      fail(ErrorKind::runtime, "convolution {}: cuDNN has no plan that runs in {} bytes of workspace", key.text(),
+           workspace.bytes);
     return std::move(*best);
   }
 
@@ -175,8 +209,9 @@ class CudaConvolution : public ConvolutionEngine {
   AutotuneCache cache_;
   cudnnHandle_t handle_ = nullptr;
   void* stream_ = nullptr;
-  void* workspace_ = nullptr;
-  int64_t workspace_bytes_ = 0;
+  Workspace lent_;  // to the next call
+  WorkspaceLimit limit_;
+  std::map<Key, WorkspaceChoice> choices_;
   std::map<Key, ConvolutionPlan> plans_;
 };
 

@@ -1,6 +1,8 @@
 #include "runtime/cuda/cudnn_graph.h"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "runtime/cpu/admit.h"
@@ -186,18 +188,6 @@ Descriptor& Descriptor::set_float(cudnnBackendAttributeName_t name, float value)
 void Descriptor::finalize() { check(cudnnBackendFinalize(raw_), "describing " + what_); }
 bool Descriptor::try_finalize() { return cudnnBackendFinalize(raw_) == CUDNN_STATUS_SUCCESS; }
 
-const char* name_of(ConvolutionDirection direction) {
-  switch (direction) {
-    case ConvolutionDirection::backward_data:
-      return "backward to its input";
-    case ConvolutionDirection::backward_filter:
-      return "backward to its filters";
-    case ConvolutionDirection::forward:
-      break;
-  }
-  return "forward";
-}
-
 Descriptor current_device() {
   int ordinal = 0;
   check(cudaGetDevice(&ordinal), "asking for the current device");
@@ -266,8 +256,32 @@ bool plan_from_text(const std::string& text, const Descriptor& device, Convoluti
 }
 
 bool suits(const ConvolutionPlan& plan, Precision precision) {
-  if (!plan.deterministic) return false;
-  return precision != Precision::fp32 || (!plan.tensor_cores && !plan.down_converts);
+  if (!plan.deterministic || plan.down_converts) return false;
+  return precision != Precision::fp32 || !plan.tensor_cores;
+}
+
+WorkspaceChoice choose_workspace(const std::vector<ConvolutionPlan>& plans, Precision precision,
+                                 const WorkspaceLimit& limit) {
+  std::optional<int64_t> any, fast;  // the least that a plan asks for, and one that uses tensor cores
+  for (const ConvolutionPlan& plan : plans) {
+    if (!suits(plan, precision)) continue;
+    any = std::min(any.value_or(plan.workspace), plan.workspace);
+    if (plan.tensor_cores) fast = std::min(fast.value_or(plan.workspace), plan.workspace);
+  }
+  const int64_t needed = (limit.firm ? any : fast ? fast : any).value_or(0);
+  const int64_t at_most = std::max(limit.bytes, needed);
+  WorkspaceChoice out;
+  for (const ConvolutionPlan& plan : plans) {
+    if (!suits(plan, precision)) continue;
+    ++out.plans;
+    if (plan.workspace > at_most) {
+      ++out.left_out;
+    } else {
+      out.bytes = std::max(out.bytes, plan.workspace);
+    }
+  }
+  out.loses_tensor_cores = fast && *fast > at_most;
+  return out;
 }
 
 }  // namespace bev::cuda

@@ -39,9 +39,6 @@ class Descriptor {
   std::string what_;
 };
 
-enum class ConvolutionDirection : uint8_t { forward, backward_data, backward_filter };
-const char* name_of(ConvolutionDirection direction);
-
 /// The tensors' places in a plan's variant pack.
 enum ConvolutionTensor : int64_t { tensor_x = 1, tensor_w = 2, tensor_y = 3 };
 
@@ -68,7 +65,18 @@ std::string to_text(const ConvolutionPlan& plan);
 /// False where the library no longer knows such a plan.
 bool plan_from_text(const std::string& text, const Descriptor& device, ConvolutionPlan& plan);
 
-/// Whether a plan may be used at a precision: float32 excludes tensor cores, and none may differ from run to run.
+/// Whether a plan may be used at a precision: float32 excludes tensor cores; none may differ from run to run, or round
+/// its inputs further than TF32 does.
 bool suits(const ConvolutionPlan& plan, Precision precision);
+
+/// What the plans of one convolution that suit a precision are offered to work in, under a limit. One that none of them
+/// meets is met as nearly as can be.
+struct WorkspaceChoice {
+  int64_t bytes = 0;                // the most that a plan within the limit asks for
+  int plans = 0, left_out = 0;      // that suit; those of them that ask for more than the limit
+  bool loses_tensor_cores = false;  // all that use tensor cores are left out
+};
+WorkspaceChoice choose_workspace(const std::vector<ConvolutionPlan>& plans, Precision precision,
+                                 const WorkspaceLimit& limit);
 
 }  // namespace bev::cuda

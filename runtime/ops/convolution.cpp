@@ -26,6 +26,14 @@ struct PaddedFilter {
 
 }  // namespace
 
+Tensor lend_workspace(Context& context, ConvolutionDirection direction, const ConvolutionShape& shape) {
+  const Scope scope(context.tape, "workspace");
+  const int64_t bytes = context.convolution->workspace(direction, shape);
+  const Tensor memory = bytes > 0 ? context.empty({bytes}, DType::u8) : Tensor();
+  context.convolution->lend(bytes > 0 ? memory.raw() : nullptr, bytes);
+  return memory;
+}
+
 Variable convolution(Context& context, const Variable& x, Parameter& filter, int64_t stride, int64_t padding) {
   const Shape& sizes = filter.shape;  // [k, r, s, c]
   if (x.shape().rank() != 4 || x.dim(3) < sizes[3]) {
@@ -46,7 +54,10 @@ Variable convolution(Context& context, const Variable& x, Parameter& filter, int
   const PaddedFilter pad{.rows = sizes[0] * sizes[1] * sizes[2], .channels = sizes[3], .padded = x.dim(3)};
   const Tensor weights = pad.active() ? pad.pad(context, filter.value) : filter.value;
   const Variable y = context.tape.output(context.empty({shape.n, shape.out_h(), shape.out_w(), shape.k}));
-  context.convolution->forward(context.stream, context.dtype, shape, x.value().raw(), weights.raw(), y.value().raw());
+  {
+    const Tensor workspace = lend_workspace(context, ConvolutionDirection::forward, shape);
+    context.convolution->forward(context.stream, context.dtype, shape, x.value().raw(), weights.raw(), y.value().raw());
+  }
 
   context.tape.use(filter);
   context.tape.record(
@@ -54,11 +65,13 @@ Variable convolution(Context& context, const Variable& x, Parameter& filter, int
       [&context, &filter, shape, pad, weights, saved = x.value(), d_x = x.gradient(), slot = y.gradient()] {
         const Tensor d_y = Tape::take(slot);
         context.tape.add(d_x, [&](const Tensor& gradient, bool accumulate) {
+          const Tensor workspace = lend_workspace(context, ConvolutionDirection::backward_data, shape);
           context.convolution->backward_data(context.stream, context.dtype, shape, d_y.raw(), weights.raw(),
                                              gradient.raw(), accumulate);
         });
         context.tape.add(filter, [&](const Tensor& gradient, bool accumulate) {
           const Tensor target = pad.active() ? context.empty(weights.shape()) : gradient;
+          const Tensor workspace = lend_workspace(context, ConvolutionDirection::backward_filter, shape);
           context.convolution->backward_filter(context.stream, context.dtype, shape, saved.raw(), d_y.raw(),
                                                target.raw(), accumulate && !pad.active());
           if (pad.active()) pad.unpad(context, target, gradient, accumulate);

@@ -10,4 +10,8 @@ namespace bev {
 /// 1x1 with stride 1 are matrix products.
 Variable convolution(Context& context, const Variable& x, Parameter& filter, int64_t stride, int64_t padding);
 
+/// Lends the convolution that is called next, in this direction, the workspace that its engine wants, from the
+/// arena; to be held until that call has been made.
+Tensor lend_workspace(Context& context, ConvolutionDirection direction, const ConvolutionShape& shape);
+
 }  // namespace bev

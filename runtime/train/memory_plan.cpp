@@ -30,6 +30,12 @@ std::string MemoryPlan::table(size_t rows) const {
   if (rest > 0) out += fmt::format("{:>10.1f} MiB  {} smaller parts\n", mebibytes(rest), held.size() - rows);
   out += fmt::format("{:>10.1f} MiB  at the worst moment, micro-batch {}; {:.1f} MiB of it from step to step\n",
                      mebibytes(sum), micro_batch, mebibytes(kept));
+  if (convolutions.largest > 0) {
+    out +=
+        fmt::format("{:>10.1f} MiB  is the most that a convolution works in; only the worst moment's is in the sum\n",
+                    mebibytes(static_cast<size_t>(convolutions.largest)));
+  }
+  for (const std::string& loss : convolutions.losses) out += loss + '\n';
   return out;
 }
 
@@ -96,6 +102,7 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
   task_.validate(context, batch, sums);
   plan.work = work;
 
+  plan.convolutions = engines_.convolution->workspace_report();
   plan.peak = arena->peak();
   plan.extent = arena->extent();
   plan.held = arena->holdings_at_peak();
@@ -124,7 +131,13 @@ int64_t MemoryPlanner::largest_within(int64_t below, size_t limit) {
 }
 
 MemoryPlan MemoryPlanner::plan_within(int64_t micro_batch, size_t limit) {
+  engines_.convolution->limit_workspace({});
   MemoryPlan out = plan(micro_batch);
+  for (const int64_t mebibytes : {1024, 256, 64, 16, 4, 0}) {
+    if (out.extent <= limit || out.convolutions.largest == 0) break;
+    engines_.convolution->limit_workspace({.bytes = mebibytes << 20, .firm = true});
+    out = plan(micro_batch);
+  }
   if (out.extent <= limit) return out;
   const int64_t fits = largest_within(micro_batch, limit);
   const std::string advice = fits > 0 ? fmt::format("the largest micro-batch that fits is {}", fits)

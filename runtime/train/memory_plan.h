@@ -22,6 +22,7 @@ struct MemoryPlan {
   size_t peak = 0;                   // bytes held at the worst moment of a step or of validation
   size_t extent = 0;                 // bytes an arena needs for it
   std::vector<Arena::Holding> held;  // at that moment, by part of the model, largest first
+  WorkspaceReport convolutions;      // what they work in, which is part of the peak, and what they do without
   size_t activations = 0;            // bytes held at the end of a forward pass, beside what is kept
   WorkTally forward, backward, optimizer;  // of one micro-batch
   WorkTally work;                          // all three
@@ -50,8 +51,9 @@ class MemoryPlanner {
   /// afterwards, until it is allocated for real.
   MemoryPlan plan(int64_t micro_batch);
 
-  /// The plan; where it needs more than `limit` bytes throws OutOfMemory with the table, saying what is the largest
-  /// micro-batch that fits.
+  /// The plan; where it needs more than `limit` bytes, one with less workspace for convolutions, which may be slower
+  /// then. Where even that needs more throws OutOfMemory with the table, saying what is the largest micro-batch that
+  /// fits.
   MemoryPlan plan_within(int64_t micro_batch, size_t limit);
 
  private:

@@ -1,6 +1,7 @@
 // cuBLASLt and cuDNN against nested loops: the cases of the CPU's engines, in every precision.
 #include <doctest/doctest.h>
 
+#include "runtime/ops/convolution.h"
 #include "runtime/transfer.h"
 #include "tests/support/convolution_check.h"
 #include "tests/support/gpu_context.h"
@@ -63,12 +64,14 @@ class HostConvolution final : public ConvolutionEngine {
   explicit HostConvolution(GpuContext& gpu) : gpu_(gpu) {}
   void forward(const Stream&, DType type, const ConvolutionShape& s, const void* x, const void* w, void* y) override {
     const Copy image(gpu_, x, image_size(s)), filter(gpu_, w, filter_size(s)), output(gpu_, y, output_size(s));
+    const Tensor workspace = lend_workspace(gpu_.context, ConvolutionDirection::forward, s);
     gpu_.context.convolution->forward(gpu_.context.stream, type, s, image.get(), filter.get(), output.get());
     output.download(y);
   }
   void backward_data(const Stream&, DType type, const ConvolutionShape& s, const void* d_y, const void* w, void* d_x,
                      double beta) override {
     const Copy image(gpu_, d_x, image_size(s)), filter(gpu_, w, filter_size(s)), output(gpu_, d_y, output_size(s));
+    const Tensor workspace = lend_workspace(gpu_.context, ConvolutionDirection::backward_data, s);
     gpu_.context.convolution->backward_data(gpu_.context.stream, type, s, output.get(), filter.get(), image.get(),
                                             beta);
     image.download(d_x);
@@ -76,6 +79,7 @@ class HostConvolution final : public ConvolutionEngine {
   void backward_filter(const Stream&, DType type, const ConvolutionShape& s, const void* x, const void* d_y, void* d_w,
                        double beta) override {
     const Copy image(gpu_, x, image_size(s)), filter(gpu_, d_w, filter_size(s)), output(gpu_, d_y, output_size(s));
+    const Tensor workspace = lend_workspace(gpu_.context, ConvolutionDirection::backward_filter, s);
     gpu_.context.convolution->backward_filter(gpu_.context.stream, type, s, image.get(), output.get(), filter.get(),
                                               beta);
     filter.download(d_w);

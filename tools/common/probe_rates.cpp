@@ -54,7 +54,12 @@ class Bench {
                                  .stride = 1,
                                  .padding = 1};
     const auto engine = device_.make_convolution(stream_);
-    return flop_of(shape) / seconds_of([&] { engine->forward(stream_, DType::f32, shape, x(), w(), y()); });
+    const int64_t wanted = engine->workspace(ConvolutionDirection::forward, shape);
+    const std::shared_ptr<void> workspace = wanted > 0 ? device_.allocate(static_cast<size_t>(wanted)) : nullptr;
+    return flop_of(shape) / seconds_of([&] {
+             engine->lend(workspace.get(), wanted);
+             engine->forward(stream_, DType::f32, shape, x(), w(), y());
+           });
   }
   double copy() const {
     constexpr int64_t width = 4096;

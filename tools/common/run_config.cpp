@@ -162,7 +162,8 @@ void bind_training(Settings& s, RunConfig& c) {
 
 void bind_runtime(Settings& s, RunConfig& c) {
   RuntimeConfig& r = c.runtime;
-  s.bind("runtime.precision", r.precision, precisions, "of products on the GPU; the CPU computes in fp32");
+  s.bind("runtime.precision", r.precision, precisions,
+         "of products on the GPU, convolutions at tf32 where it says bf16; the CPU computes in fp32");
   s.alias("precision", "runtime.precision");
   s.bind("runtime.cuda_graph", r.cuda_graph, on_or_off,
          "auto: on a GPU a step is recorded once and repeated; off: every kernel is launched by itself");

@@ -143,6 +143,31 @@ TEST_CASE("A100: every convolution of the model has a TF32 plan that repeats") {
   for (const Call& call : convolutions_of_the_model()) report(call, 0, device, "A100");
 }
 
+TEST_CASE("a workspace limit gives way to tensor cores, unless it is firm") {
+  const Descriptor device = a100();
+  constexpr int64_t mebibyte = 1 << 20;
+  int below = 0;
+  for (const Call& call : convolutions_of_the_model()) {
+    const auto plans = convolution_plans(call.direction, call.shape, 0, device);
+    INFO(fmt::format("{} {}", name_of(call.direction), cpu::text(call.shape)));
+    const WorkspaceChoice standard = choose_workspace(plans, Precision::tf32, {});
+    CHECK(standard.plans > 0);
+    CHECK_FALSE(standard.loses_tensor_cores);
+    CHECK(standard.bytes <= WorkspaceLimit().bytes);  // at batch 32 the limit does not even have to give way
+    const WorkspaceChoice yields = choose_workspace(plans, Precision::tf32, {.bytes = mebibyte});
+    CHECK_FALSE(yields.loses_tensor_cores);
+    const WorkspaceChoice firm = choose_workspace(plans, Precision::tf32, {.bytes = mebibyte, .firm = true});
+    CHECK(firm.bytes <= yields.bytes);
+    CHECK(firm.left_out < firm.plans);  // one that runs is always left
+    CHECK(firm.loses_tensor_cores == (yields.bytes > firm.bytes));
+    below += firm.loses_tensor_cores;
+    const WorkspaceChoice exact = choose_workspace(plans, Precision::fp32, {.bytes = 0, .firm = true});
+    CHECK_FALSE(exact.loses_tensor_cores);
+    CHECK(exact.left_out < exact.plans);
+  }
+  CHECK(below > 0);
+}
+
 TEST_CASE("gradients that are added to have plans too") {
   for (const Descriptor& device : {h100(), a100()}) {
     for (const Call& call : convolutions_of_the_model()) {

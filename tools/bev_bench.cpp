@@ -17,6 +17,7 @@
 #include "tools/bench/scaling_report.h"
 #include "tools/bench/step_bench.h"
 #include "tools/common/arguments.h"
+#include "tools/common/commands.h"
 
 namespace {
 
@@ -81,6 +82,7 @@ void print(const Arguments& a, const Report& report, const Rest&... rest) {
 }
 
 void step_options(cxxopts::OptionAdder& add) {
+  common_options(add);
   add("steps", "steps that are timed", value<int64_t>(10));
   add("warmup", "steps before them", value<int64_t>(2));
 }
@@ -102,11 +104,12 @@ void kernels(const Arguments& a) {
   print(a, bev::measure_kernels(bench, options), bench);
 }
 
-void no_options(cxxopts::OptionAdder&) {}
-
 void memory(const Arguments& a) { print(a, bev::plan_memory(case_of(a))); }
 
-void export_options(cxxopts::OptionAdder& add) { add("out", "folder to write to", cxxopts::value<std::string>()); }
+void export_options(cxxopts::OptionAdder& add) {
+  common_options(add);
+  add("out", "folder to write to", cxxopts::value<std::string>());
+}
 
 void export_step(const Arguments& a) {
   if (a.count("out") == 0) bev::fail(ErrorKind::usage, "where to? give --out DIR");
@@ -114,6 +117,7 @@ void export_step(const Arguments& a) {
 }
 
 void sample_options(cxxopts::OptionAdder& add) {
+  common_options(add);
   add("diffusion-steps", "numbers of sampling steps",
       cxxopts::value<std::vector<int64_t>>()->default_value("100,10,2"));
   add("repeats", "how often each is timed", value<int64_t>(5));
@@ -125,6 +129,7 @@ void sample(const Arguments& a) {
 }
 
 void scaling_options(cxxopts::OptionAdder& add) {
+  common_options(add);
   add("gpus", "most GPUs to predict for", value<int64_t>(8));
   add("link", "GB/s that a ring of all GPUs sustains", cxxopts::value<double>());
   add("latency-us", "of a reduction, before bytes flow", value(30.0));
@@ -152,78 +157,25 @@ void scaling(const Arguments& a) {
                                bench.run.runtime.bucket_mib * (1 << 20), static_cast<int>(count_of(a, "gpus", 1))));
 }
 
-void grow_options(cxxopts::OptionAdder& add) { add("steps", "steps that are timed at each point", value<int64_t>(3)); }
+void grow_options(cxxopts::OptionAdder& add) {
+  common_options(add);
+  add("steps", "steps that are timed at each point", value<int64_t>(3));
+}
 
 void grow(const Arguments& a) { print(a, bev::measure_growth(case_of(a), count_of(a, "steps", 1))); }
 
-struct Command {
-  const char* name;
-  const char* summary;
-  void (*options)(cxxopts::OptionAdder&);
-  void (*run)(const Arguments&);  // throws Error: its kind is the exit status
-};
-
-constexpr Command commands[] = {
-    {"step", "training steps: time, parts, and share of the machine's rates", step_options, step},
-    {"kernels", "every kernel, product and convolution of a step: time, and share of the machine's rates",
+constexpr bev::Command commands[] = {
+    {"step", nullptr, "training steps: time, parts, and share of the machine's rates", step_options, step},
+    {"kernels", nullptr, "every kernel, product and convolution of a step: time, and share of the machine's rates",
      kernel_options, kernels},
-    {"memory", "what a step needs, by purpose and by part of the model; the largest batch", no_options, memory},
-    {"sample", "trajectories a second, and the latency of one", sample_options, sample},
-    {"scaling", "predicts the speed-up of several GPUs", scaling_options, scaling},
-    {"grow", "step time against batch, width, layers and tokens, with exponents", grow_options, grow},
-    {"export", "a step with its loss and gradients, for the PyTorch peer", export_options, export_step},
+    {"memory", nullptr, "what a step needs, by purpose and by part of the model; the largest batch", common_options,
+     memory},
+    {"sample", nullptr, "trajectories a second, and the latency of one", sample_options, sample},
+    {"scaling", nullptr, "predicts the speed-up of several GPUs", scaling_options, scaling},
+    {"grow", nullptr, "step time against batch, width, layers and tokens, with exponents", grow_options, grow},
+    {"export", nullptr, "a step with its loss and gradients, for the PyTorch peer", export_options, export_step},
 };
-
-std::string usage() {
-  std::string text = "usage: bev_bench COMMAND [options]     (bev_bench COMMAND --help for its options)\n";
-  for (const Command& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
-  return text;
-}
-
-void run(const Command& command, int argc, char** argv) {
-  cxxopts::Options options(fmt::format("bev_bench {}", command.name), command.summary);
-  auto add = options.add_options();
-  add("h,help", "this text");
-  common_options(add);
-  command.options(add);
-  const Arguments arguments = [&] {
-    try {
-      return options.parse(argc, argv);
-    } catch (const std::exception& error) {  // the library's own type has had several names
-      bev::fail(ErrorKind::usage, "{}: {}", command.name, error.what());
-    }
-  }();
-  if (arguments.count("help") > 0) {
-    fmt::print("{}", options.help());
-    return;
-  }
-  if (!arguments.unmatched().empty()) {
-    bev::fail(ErrorKind::usage, "{}: \"{}\" is one argument too many", command.name, arguments.unmatched()[0]);
-  }
-  command.run(arguments);
-}
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    const std::string_view name = argc > 1 ? argv[1] : "";
-    if (name == "-h" || name == "--help") {
-      fmt::print("{}", usage());
-      return 0;
-    }
-    for (const Command& command : commands) {
-      if (name != command.name) continue;
-      run(command, argc - 1, argv + 1);
-      return 0;
-    }
-    fmt::print(stderr, "{}", usage());
-    return static_cast<int>(ErrorKind::usage);
-  } catch (const bev::Error& error) {
-    fmt::print(stderr, "bev_bench: {}\n", error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bev_bench: {}\n", error.what());
-    return static_cast<int>(ErrorKind::runtime);
-  }
-}
+int main(int argc, char** argv) { return bev::run_commands("bev_bench", commands, argc, argv); }

@@ -14,13 +14,11 @@
 #include "data/motdp/convert.h"
 #include "data/verify.h"
 #include "data/world/generate.h"
+#include "tools/common/commands.h"
 
 namespace {
 
 using bev::ErrorKind;
-
-/// Throws Error: its kind is the exit status.
-using Run = void (*)(const cxxopts::ParseResult&);
 
 int threads_of(const cxxopts::ParseResult& arguments) {
   const int threads = arguments["threads"].as<int>();
@@ -52,8 +50,8 @@ class ProgressOnStderr {
 };
 
 const std::string& directory_of(const cxxopts::ParseResult& arguments) {
-  if (arguments.count("directory") == 0) bev::fail(ErrorKind::usage, "which data set? give its directory");
-  return arguments["directory"].as<std::string>();
+  if (arguments.count("positional") == 0) bev::fail(ErrorKind::usage, "which data set? give its directory");
+  return arguments["positional"].as<std::string>();
 }
 
 void inspect(const cxxopts::ParseResult& arguments) {
@@ -139,14 +137,6 @@ void convert(const cxxopts::ParseResult& arguments) {
   }
 }
 
-struct Command {
-  const char* name;
-  const char* positional;  // its help text; null: the command takes none
-  const char* summary;
-  void (*options)(cxxopts::OptionAdder&);
-  Run run;
-};
-
 void no_options(cxxopts::OptionAdder&) {}
 void thread_option(cxxopts::OptionAdder& add) {
   add("threads", "files at a time; 0: as many as there are cores", cxxopts::value<int>()->default_value("0"));
@@ -189,7 +179,7 @@ void convert_options(cxxopts::OptionAdder& add) {
   add("threads", "files at a time; 0: as many as there are cores", number(0));
 }
 
-constexpr Command commands[] = {
+constexpr bev::Command commands[] = {
     {"convert", nullptr, "makes a data set of a MoT-DP tree; one that was interrupted goes on", convert_options,
      convert},
     {"generate", nullptr, "makes a data set: drives through a generated town", generate_options, generate},
@@ -197,60 +187,6 @@ constexpr Command commands[] = {
     {"verify", "DIR", "compares every byte with the checksums and looks at every number", thread_option, verify},
 };
 
-std::string usage() {
-  std::string text = "usage: bev_data COMMAND [options]     (bev_data COMMAND --help for its options)\n";
-  for (const Command& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
-  return text;
-}
-
-void run(const Command& command, int argc, char** argv) {
-  cxxopts::Options options(fmt::format("bev_data {}", command.name), command.summary);
-  auto add = options.add_options();
-  add("h,help", "this text");
-  command.options(add);
-  if (command.positional) {
-    add("directory", command.positional, cxxopts::value<std::string>());
-    options.parse_positional("directory");
-    options.positional_help(command.positional);
-  }
-  const cxxopts::ParseResult arguments = [&] {
-    try {
-      return options.parse(argc, argv);
-    } catch (const std::exception& error) {  // the library's own type has had several names
-      bev::fail(ErrorKind::usage, "{}: {}", command.name, error.what());
-    }
-  }();
-  if (arguments.count("help") > 0) {
-    fmt::print("{}", options.help());
-    return;
-  }
-  if (!arguments.unmatched().empty()) {
-    bev::fail(ErrorKind::usage, "{}: \"{}\" is one argument too many", command.name, arguments.unmatched()[0]);
-  }
-  command.run(arguments);
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    const std::string_view name = argc > 1 ? argv[1] : "";
-    if (name == "-h" || name == "--help") {
-      fmt::print("{}", usage());
-      return 0;
-    }
-    for (const Command& command : commands) {
-      if (name != command.name) continue;
-      run(command, argc - 1, argv + 1);
-      return 0;
-    }
-    fmt::print(stderr, "{}", usage());
-    return static_cast<int>(ErrorKind::usage);
-  } catch (const bev::Error& error) {
-    fmt::print(stderr, "bev_data: {}\n", error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bev_data: {}\n", error.what());
-    return static_cast<int>(ErrorKind::runtime);
-  }
-}
+int main(int argc, char** argv) { return bev::run_commands("bev_data", commands, argc, argv); }

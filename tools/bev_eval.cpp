@@ -7,6 +7,7 @@
 
 #include "tools/common/arguments.h"
 #include "tools/common/evaluation.h"
+#include "tools/common/exit_status.h"
 
 namespace {
 
@@ -135,18 +136,10 @@ int evaluate(const cxxopts::ParseResult& arguments) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("bev_eval", "Evaluates checkpoints of the BEV diffusion driving policy.");
-  try {
+  return exit_status_of("bev_eval", [&] {
     const auto arguments = parse(argc, argv, options);
-    if (arguments.count("help")) {
-      fmt::print("{}", options.help());
-      return 0;
-    }
-    return evaluate(arguments);
-  } catch (const Error& error) {
-    fmt::print(stderr, "bev_eval: {}\n", error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bev_eval: {}\n", error.what());
-    return static_cast<int>(ErrorKind::runtime);
-  }
+    if (arguments.count("help") == 0) return evaluate(arguments);
+    fmt::print("{}", options.help());
+    return 0;
+  });
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "tools/common/arguments.h"
+#include "tools/common/exit_status.h"
 #include "tools/common/progress_printer.h"
 #include "tools/common/run_record.h"
 #include "tools/common/training_run.h"
@@ -119,21 +120,15 @@ int train(const cxxopts::ParseResult& arguments) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("bev_train", "Trains the BEV diffusion driving policy.");
-  try {
-    const auto arguments = parse(argc, argv, options);
-    if (arguments.count("help")) {
+  return exit_status_of("bev_train", [&] {
+    try {
+      const auto arguments = parse(argc, argv, options);
+      if (arguments.count("help") == 0) return train(arguments);
       fmt::print("{}", options.help());
       return 0;
+    } catch (const OutOfMemory& error) {
+      fmt::print(stderr, "bev_train: out of memory: {}\n{}", error.what(), error.table());
+      return error.exit_status();
     }
-    return train(arguments);
-  } catch (const OutOfMemory& error) {
-    fmt::print(stderr, "bev_train: out of memory: {}\n{}", error.what(), error.table());
-    return error.exit_status();
-  } catch (const Error& error) {
-    fmt::print(stderr, "bev_train: {}\n", error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bev_train: {}\n", error.what());
-    return static_cast<int>(ErrorKind::runtime);
-  }
+  });
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tools/common/exit_status.h"
 #include "tools/common/fit.h"
 #include "tools/common/probe_report.h"
 
@@ -119,13 +120,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const bev::Error& error) {
-    fmt::print(stderr, "gpu_probe: {}\n", error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "gpu_probe: {}\n", error.what());
-    return static_cast<int>(bev::ErrorKind::runtime);
-  }
+  return bev::exit_status_of("gpu_probe", [&] { return run(argc, argv); });
 }

@@ -2,7 +2,7 @@
 """The programs as a user runs them: a town is generated, a tiny policy trained in it, killed, resumed, evaluated; and what is
 wrong is refused with a message that names it, without losing anything.
 
-    end_to_end.py TOOLS_DIR       (where bev_train, bev_data and bev_eval are)"""
+    end_to_end.py TOOLS_DIR       (where the programs are)"""
 import json
 import os
 import pathlib
@@ -63,6 +63,15 @@ class EndToEnd(unittest.TestCase):
         folder = self.folder / name / f"step_{step:08}"
         return {file: (folder / file).read_bytes()
                 for file in ("model.safetensors", "ema.safetensors", "optimizer.safetensors")}
+
+    def test_a_data_set_is_looked_into(self):
+        self.assertIn("ego_status", run("bev_data", "inspect", self.town))
+        run("bev_data", "verify", self.town)
+        for program, arguments, message in (("bev_data", ["inspect"], "which data set"),
+                                            ("bev_data", ["verify", self.town, "more"], "one argument too many"),
+                                            ("bev_bench", ["memory", "--batch", 0], "--batch 0: expected at least 1"),
+                                            ("bev_bench", ["nonsense"], "usage: bev_bench COMMAND")):
+            self.assertIn(message, run(program, *arguments, check=2))
 
     def test_a_run_that_is_killed_and_resumed_equals_one_that_was_not(self):
         self.train("whole", "--max-steps", 40)

@@ -11,7 +11,7 @@
 #include "runtime/launch_profile.h"
 #include "runtime/observed_engines.h"
 #include "runtime/train/training_step.h"
-#include "tools/bench/clock.h"
+#include "tools/common/clock.h"
 
 namespace bev {
 

@@ -4,7 +4,7 @@
 
 #include "model/policy_task.h"
 #include "runtime/transfer.h"
-#include "tools/bench/clock.h"
+#include "tools/common/clock.h"
 
 namespace bev {
 

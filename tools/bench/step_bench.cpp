@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/train/training_step.h"
-#include "tools/bench/clock.h"
 #include "tools/bench/dry_step.h"
+#include "tools/common/clock.h"
 
 namespace bev {
 

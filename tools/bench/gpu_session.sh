@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that only a machine with a GPU can tell, in one go and in one log: a machine like that is lent by the hour.
+# Everything that only a machine with a GPU can tell, in one go and in one log.
 #   tools/bench/gpu_session.sh [--build build] [--device cuda:0] [--log FILE] [--limit SECONDS] [STAGE ...]
 # Stages, by default all of them in this order; one that fails does not keep the others from running:
 #   facts      what GPU, driver and libraries these are

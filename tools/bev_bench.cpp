@@ -148,6 +148,7 @@ void scaling(const Arguments& a) {
                             .collective_s = positive(a, "latency-us") * 1e-6};
   if (a.count("rate") == 0 || a.count("bandwidth") == 0) {
     const bev::MachineRates rates = bev::measure_machine(*device);
+    machine.origin = fmt::format("what was not given is measured on {}", device->text());
     machine.flop_per_second = rates.best().flop_per_second;
     machine.bytes_per_second = rates.bytes_per_second;
   }

@@ -31,6 +31,7 @@ cxxopts::ParseResult parse(int argc, char** argv, cxxopts::Options& options) {
       "resume", "auto: where the run in training.checkpoint_dir stopped; or a checkpoint's directory",
       cxxopts::value<std::string>()->default_value(""))("max-steps", "end after so many optimiser steps in all",
                                                         cxxopts::value<int64_t>()->default_value("0"))(
+      "profile", "at the end: the parts of a step, and the share of communication hidden behind backward")(
       "print-config", "print the resolved configuration and end")("help", "this text");
   try {
     return options.parse(argc, argv);
@@ -79,6 +80,7 @@ int train(const cxxopts::ParseResult& arguments) {
                                     .replicas = arguments["replicas"].as<int>()},
                                    run->config.gpu_ids, note);
   request.max_steps = arguments["max-steps"].as<int64_t>();
+  request.profile = arguments.count("profile") > 0;
   const std::string folder = run->config.training.checkpoint_dir;
   request.resume = checkpoint_to_resume(arguments["resume"].as<std::string>(), folder, printer);
 

@@ -173,12 +173,16 @@ class NcclCommunicator final : public Communicator {
     base_->record(stream_);
   }
   std::vector<CollectiveTrace> take_trace() override {
+    const auto end = std::find_if_not(timed_.begin(), timed_.end(), [](const Timed& timed) {
+      return timed.needed && timed.finished->reached() && timed.needed->reached();
+    });
     std::vector<CollectiveTrace> out;
-    for (const Timed& timed : std::exchange(timed_, {})) {
+    std::for_each(timed_.begin(), end, [&](const Timed& timed) {
       const auto at = [&](const EventHandle& event) { return event ? event->seconds_after(*base_) : 0.0; };
       out.push_back(
           {timed.name, timed.bytes, at(timed.ready), at(timed.started), at(timed.finished), at(timed.needed)});
-    }
+    });
+    timed_.erase(timed_.begin(), end);
     return out;
   }
 

@@ -77,8 +77,8 @@ class Communicator {
 
   /// Whether collectives are timed from here on. Not while a step is captured into a graph.
   virtual void set_tracing(bool on) = 0;
-  /// What was timed since the last call, in the order of calls; after release_to(), and on a GPU after compute has been
-  /// waited for on the host.
+  /// What was timed and is not yet taken, in the order of calls: what compute was released to, and on a GPU has reached
+  /// its release by now.
   virtual std::vector<CollectiveTrace> take_trace() = 0;
 };
 

@@ -70,7 +70,7 @@ class GradientReducer {
 
   int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
   void set_tracing(bool on) { communicator_.set_tracing(on); }
-  /// Of the steps since it was last taken. On a GPU after compute was waited for.
+  /// Of the steps since it was last taken, those that are done.
   ReductionReport take_report();
 
  private:

@@ -43,13 +43,13 @@ Engines make_engines(Device& device, const Stream& stream) {
   return {device.make_matmul(stream), device.make_convolution(stream)};
 }
 
-MemoryPlanner::MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields,
+MemoryPlanner::MemoryPlanner(Task& task, ParameterStore& store, Device& device, std::vector<FieldSpec> fields,
                              DType dtype, const OptimizerConfig& optimizer, const ReducerConfig& reducer,
                              Communicator& communicator, Engines engines)
     : task_(task),
       store_(store),
       device_(device),
-      fields_(fields),
+      fields_(std::move(fields)),
       dtype_(dtype),
       optimizer_(optimizer),
       reducer_(reducer),

@@ -43,7 +43,7 @@ Engines make_engines(Device& device, const Stream& stream);
 class MemoryPlanner {
  public:
   /// All must outlive the planner. `communicator` is asked for its size only. Without engines it makes its own.
-  MemoryPlanner(Task& task, ParameterStore& store, Device& device, const std::vector<FieldSpec>& fields, DType dtype,
+  MemoryPlanner(Task& task, ParameterStore& store, Device& device, std::vector<FieldSpec> fields, DType dtype,
                 const OptimizerConfig& optimizer, const ReducerConfig& reducer, Communicator& communicator,
                 Engines engines = {});
 

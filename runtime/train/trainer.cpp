@@ -69,6 +69,7 @@ Trainer::Trainer(Replica& replica, BatchSource& source, ValidationSource* valida
     fail(ErrorKind::usage, "the training set has fewer samples than a global batch of {}", state_.global_batch);
   }
   config_.schedule.total_steps = config.epochs * state_.steps_an_epoch;
+  if (config.profile) profile_ = std::make_unique<StepProfile>(replica, step_, config.accumulation);
   if (replica.size() > 1) {
     agreement_ = std::make_unique<ReplicaAgreement>(ReplicaAgreement::items(replica.parameters()), replica.context(),
                                                     replica.device(), replica.host());
@@ -130,10 +131,11 @@ TrainingOutcome Trainer::run() {
       end = TrainingOutcome::End::early;
       break;
     }
+    if (profile_) profile_->begin();
     step_.enqueue(state_.step, config_.schedule.at(state_.step));
     state_.step += 1;
     if (const std::string note = step_.take_note(); is_first() && !note.empty() && hooks_.note) hooks_.note(note);
-    while (step_.in_flight() > step_.ahead()) account(step_.collect());
+    while (step_.in_flight() > step_.ahead()) collect();
     if (state_.step == begin + 1) check_gradients();
 
     const bool last = state_.step == steps_in_all();
@@ -143,11 +145,18 @@ TrainingOutcome Trainer::run() {
   }
   drain();
   if (state_.step > begin) save();
+  report_profile();
   return {end, state_};
 }
 
+void Trainer::collect() {
+  const StepOutcome outcome = step_.collect();
+  if (profile_) profile_->end();
+  account(outcome);
+}
+
 void Trainer::drain() {
-  while (step_.in_flight() > 0) account(step_.collect());
+  while (step_.in_flight() > 0) collect();
 }
 
 void Trainer::account(const StepOutcome& outcome) {
@@ -259,6 +268,14 @@ void Trainer::run_validation() {
     if (hooks_.validated) hooks_.validated(out);
   }
   meter_.start();
+}
+
+void Trainer::report_profile() {
+  if (!profile_) return;
+  const ProfileReport report = profile_->report();
+  if (!is_first()) return;
+  log_->write("profile", state_.step, report.json());
+  hooks_.note(report.text());
 }
 
 bool Trainer::out_of_patience() const {

@@ -16,6 +16,7 @@
 #include "runtime/train/meter.h"
 #include "runtime/train/metrics_log.h"
 #include "runtime/train/schedule.h"
+#include "runtime/train/step_profile.h"
 #include "runtime/train/stop_request.h"
 #include "runtime/train/training_step.h"
 
@@ -38,6 +39,8 @@ struct TrainerConfig {
   int64_t patience = 0;                // validations without a better one before training ends; 0: any number
   NonFinitePolicy on_nonfinite = NonFinitePolicy::stop;
   int64_t skips_at_most = 100;
+  // Time the parts of steps and their communication, and say at the end where the time went. Graphs are not used then.
+  bool profile = false;
 };
 
 struct Progress {
@@ -89,6 +92,7 @@ class Trainer {
   bool every(int64_t steps, int64_t done) const { return steps > 0 && done % steps == 0; }
   int64_t steps_in_all() const;
 
+  void collect();
   void drain();
   void account(const StepOutcome& outcome);
   void account_skipped(const StepOutcome& outcome);
@@ -98,6 +102,7 @@ class Trainer {
   void check_gradients();
   void run_validation();
   void save();
+  void report_profile();
   bool out_of_patience() const;
   bool is_first() const { return replica_.rank() == 0; }
 
@@ -110,6 +115,7 @@ class Trainer {
   StopRequest& stop_;
   Share share_;
   TrainingStep step_;
+  std::unique_ptr<StepProfile> profile_;  // where it is wanted
   TrainingState state_;
   Meter meter_;
   std::unique_ptr<ReplicaAgreement> agreement_;  // where there are several

@@ -22,6 +22,8 @@ struct TinyRun {
   std::function<void(Trainer&, TinySource&, TinyTask&, Replica&)> before_run;  // on every replica
   TrainerHooks hooks;
   StopRequest* stop = nullptr;
+  FakeLink link = {};                                                               // that gradients go over
+  std::function<std::unique_ptr<Task>(int rank, ParameterStore&)> other_task = {};  // than the tiny one; no before_run
   /// What a replica gets in the place of its communicator of gradients, if set.
   std::function<std::shared_ptr<Communicator>(int rank, std::shared_ptr<Communicator>)> communicator = {};
 
@@ -29,7 +31,7 @@ struct TinyRun {
     StopRequest own;
     std::vector<TrainingOutcome> outcomes(static_cast<size_t>(replicas));
     ReplicaGroup group(replicas, {.threads = 1});
-    const auto meeting = meet_by_threads(replicas, "gradients");
+    const auto meeting = meet_by_threads(replicas, "gradients", link);
     group.run(
         [&](int rank) { outcomes[static_cast<size_t>(rank)] = run_replica(group, meeting, rank, stop ? *stop : own); });
     for (const TrainingOutcome& outcome : outcomes) {
@@ -50,7 +52,8 @@ struct TinyRun {
                       .micro_batch = global_batch / replicas / trainer.accumulation,
                       .accumulation = trainer.accumulation};
     TinyTask* task = nullptr;
-    const auto make_task = [&](ParameterStore& store) {
+    const auto make_task = [&](ParameterStore& store) -> std::unique_ptr<Task> {
+      if (other_task) return other_task(rank, store);
       auto made = std::make_unique<TinyTask>(store, hidden);
       task = made.get();
       return made;

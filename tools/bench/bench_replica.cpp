@@ -1,23 +1,17 @@
 #include "tools/bench/bench_replica.h"
 
-#include <charconv>
-
 #include "model/policy_task.h"
 #include "runtime/distributed/replica_group.h"
+#include "tools/common/devices.h"
 
 namespace bev {
 
 std::unique_ptr<Device> make_bench_device(const std::string& text, const RunConfig& run) {
-  if (text == "cpu") return make_cpu_device();
-  int ordinal = -1;
-  const std::string_view prefix = "cuda:";
-  if (text.starts_with(prefix)) {
-    const char *first = text.data() + prefix.size(), *last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(first, last, ordinal);
-    if (error != std::errc() || end != last) ordinal = -1;
+  const DeviceChoice choice = choose_devices({.gpus = "", .device = text}, {}, [](const std::string&) {});
+  if (text.empty() || choice.replicas() != 1) {
+    fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N, one device", text);
   }
-  if (ordinal < 0) fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N", text);
-  return make_cuda_device(ordinal, {.precision = run.runtime.precision, .cache_directory = run.runtime.autotune_cache});
+  return make_device(choice, 0, {.precision = run.runtime.precision, .cache_directory = run.runtime.autotune_cache});
 }
 
 std::unique_ptr<Task> make_policy_task(ParameterStore& store, const RunConfig& run, Device& device) {

@@ -6,8 +6,7 @@ DryStep dry_step(const BenchCase& bench, Device& device) {
   ParameterStore store;
   const auto task = make_policy_task(store, bench.run, device);
   const auto alone = make_thread_communicators(1);
-  const std::vector<FieldSpec> fields = bench.fields();  // the planner only refers to them
-  MemoryPlanner planner(*task, store, device, fields, DType::f32, bench.run.optimizer, {}, *alone[0]);
+  MemoryPlanner planner(*task, store, device, bench.fields(), DType::f32, bench.run.optimizer, {}, *alone[0]);
   DryStep out;
   out.plan = planner.plan(bench.batch);
   const MemoryPlan& plan = out.plan;
@@ -36,8 +35,7 @@ int64_t largest_batch(const BenchCase& bench, Device& device, size_t limit) {
   ParameterStore store;
   const auto task = make_policy_task(store, bench.run, device);
   const auto alone = make_thread_communicators(1);
-  const std::vector<FieldSpec> fields = bench.fields();  // the planner only refers to them
-  MemoryPlanner planner(*task, store, device, fields, DType::f32, bench.run.optimizer, {}, *alone[0]);
+  MemoryPlanner planner(*task, store, device, bench.fields(), DType::f32, bench.run.optimizer, {}, *alone[0]);
   const auto fits = [&](int64_t batch) { return planner.plan(batch).extent <= limit; };
   if (!fits(1)) return 0;
   int64_t good = 1, bad = 2;

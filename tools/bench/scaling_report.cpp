@@ -44,11 +44,11 @@ std::string describe(const ScalingReport& r) {
   const MachineModel& m = r.machine;
   std::string text = fmt::format(
       "scaling on paper, {} samples a GPU, {:.1f} MB of gradients in buckets of {:.1f} MB\n"
-      "assumed of a GPU: {:.2f} TFLOP/s in products, {:.0f} GB/s in kernels, {:.1f} us a launch\n"
+      "assumed of a GPU: {:.2f} TFLOP/s in products, {:.0f} GB/s in kernels, {:.1f} us a launch; {}\n"
       "assumed of the link: {:.1f} GB/s in a ring of all, {:.0f} us a reduction before bytes flow\n"
       "assumed beside: all GPUs alike and in step, batches always ready, the backward pass not slowed by reductions\n",
       r.batch, r.gradient_bytes * 1e-6, r.bucket_bytes * 1e-6, m.flop_per_second * 1e-12, m.bytes_per_second * 1e-9,
-      m.launch_s * 1e6, m.link_bytes_per_second * 1e-9, m.collective_s * 1e6);
+      m.launch_s * 1e6, m.origin, m.link_bytes_per_second * 1e-9, m.collective_s * 1e6);
   for (const ScalingResult& result : r.results) {
     text += fmt::format(
         "  {:>2} GPUs: {:>9.2f} ms a step, {:.2f} ms of reductions, {:.2f} ms of them after backward: "
@@ -78,6 +78,13 @@ nlohmann::json to_json(const ScalingReport& r) {
   return {{"batch", r.batch},
           {"gradient_bytes", r.gradient_bytes},
           {"bucket_bytes", r.bucket_bytes},
+          {"machine",
+           {{"flop_per_second", r.machine.flop_per_second},
+            {"bytes_per_second", r.machine.bytes_per_second},
+            {"launch_s", r.machine.launch_s},
+            {"link_bytes_per_second", r.machine.link_bytes_per_second},
+            {"collective_s", r.machine.collective_s},
+            {"origin", r.machine.origin}}},
           {"results", results},
           {"sensitivities", sensitivities}};
 }

@@ -57,6 +57,7 @@ TrainerConfig TrainingRun::trainer_config() const {
   out.patience = c.training.early_stopping_patience;
   out.on_nonfinite = c.training.on_nonfinite;
   out.skips_at_most = c.training.nonfinite_skips_at_most;
+  out.profile = request_.profile;
   return out;
 }
 

@@ -20,6 +20,7 @@ struct TrainingRequest {
   DeviceChoice devices;
   std::string resume;     // a checkpoint directory; empty: from the start
   int64_t max_steps = 0;  // 0: all epochs
+  bool profile = false;
 };
 
 class TrainingRun {

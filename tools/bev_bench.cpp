@@ -146,16 +146,20 @@ void scaling(const Arguments& a) {
   bev::MachineModel machine{.launch_s = positive(a, "launch-us") * 1e-6,
                             .link_bytes_per_second = positive(a, "link") * 1e9,
                             .collective_s = positive(a, "latency-us") * 1e-6};
+  std::string origin = "as given";
   if (a.count("rate") == 0 || a.count("bandwidth") == 0) {
     const bev::MachineRates rates = bev::measure_machine(*device);
-    machine.origin = fmt::format("what was not given is measured on {}", device->text());
+    origin = "what was not given is measured on " + device->text();
     machine.flop_per_second = rates.best().flop_per_second;
     machine.bytes_per_second = rates.bytes_per_second;
   }
   if (a.count("rate") > 0) machine.flop_per_second = positive(a, "rate") * 1e12;
   if (a.count("bandwidth") > 0) machine.bytes_per_second = positive(a, "bandwidth") * 1e9;
-  print(a, bev::report_scaling(machine, bev::dry_step(bench, *device).work, bench.batch,
-                               bench.run.runtime.bucket_mib * (1 << 20), static_cast<int>(count_of(a, "gpus", 1))));
+  bev::ScalingReport report =
+      bev::report_scaling(machine, bev::dry_step(bench, *device).work, bench.batch,
+                          bench.run.runtime.bucket_mib * (1 << 20), static_cast<int>(count_of(a, "gpus", 1)));
+  report.origin = origin;
+  print(a, report);
 }
 
 void grow_options(cxxopts::OptionAdder& add) {

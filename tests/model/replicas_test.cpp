@@ -16,6 +16,7 @@ namespace bev::test {
 namespace {
 
 constexpr int64_t steps = thread_sanitizer ? 2 : 10;
+const std::vector<int> numbers_of_replicas = thread_sanitizer ? std::vector{1, 3, 8} : std::vector{1, 2, 3, 4, 8};
 
 /// Sums over samples are taken in another order on another number of replicas. The longest are those of the first
 /// convolution, n = 24 samples of 16 x 32 pixels. Rounding errors of float sums of n terms stay below sqrt(n) u, but
@@ -94,7 +95,7 @@ class Reference {
   std::map<std::pair<int64_t, int64_t>, PolicyOutcome> known_;
 };
 
-/// What is computed with every number of replicas. Rasters take their time: with them accumulation and the sharded
+/// What is computed with each number of replicas. Rasters take their time: with them accumulation and the sharded
 /// optimiser, which know nothing of the model, come together.
 struct Row {
   int64_t accumulation = 1;
@@ -110,7 +111,7 @@ std::vector<Row> rows_of(BevMode mode) {
 void check_replicas(BevMode mode, DType dtype) {
   Reference reference;
   for (const Row& row : rows_of(mode)) {
-    for (const int replicas : {1, 2, 3, 4, 8}) {
+    for (const int replicas : numbers_of_replicas) {
       CAPTURE(row.accumulation);
       CAPTURE(row.sharded);
       CAPTURE(replicas);
@@ -128,9 +129,14 @@ void check_replicas(BevMode mode, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("replicas compute what one computes: tokens, float64") { check_replicas(BevMode::tokens, DType::f64); }
+// The thread sanitizer sees the same threads in float32.
+TEST_CASE("replicas compute what one computes: tokens, float64" * doctest::skip(thread_sanitizer)) {
+  check_replicas(BevMode::tokens, DType::f64);
+}
 TEST_CASE("replicas compute what one computes: tokens, float32") { check_replicas(BevMode::tokens, DType::f32); }
-TEST_CASE("replicas compute what one computes: rasters, float64") { check_replicas(BevMode::raster, DType::f64); }
+TEST_CASE("replicas compute what one computes: rasters, float64" * doctest::skip(thread_sanitizer)) {
+  check_replicas(BevMode::raster, DType::f64);
+}
 TEST_CASE("replicas compute what one computes: rasters, float32") { check_replicas(BevMode::raster, DType::f32); }
 
 TEST_CASE("replicas whose batch norm looks at their own images alone compute something else") {

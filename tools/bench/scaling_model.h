@@ -19,7 +19,6 @@ struct MachineModel {
   double launch_s = 0;               // of every launch, where kernels are short
   double link_bytes_per_second = 0;  // in each direction, of one GPU, that a ring of all sustains
   double collective_s = 0;           // of every reduction, before bytes flow
-  std::string origin = "as given";   // the first two
 
   double seconds(const WorkTally& work) const {
     return (work.matmul_flop + work.convolution_flop) / flop_per_second + work.bytes / bytes_per_second +

@@ -48,7 +48,7 @@ std::string describe(const ScalingReport& r) {
       "assumed of the link: {:.1f} GB/s in a ring of all, {:.0f} us a reduction before bytes flow\n"
       "assumed beside: all GPUs alike and in step, batches always ready, the backward pass not slowed by reductions\n",
       r.batch, r.gradient_bytes * 1e-6, r.bucket_bytes * 1e-6, m.flop_per_second * 1e-12, m.bytes_per_second * 1e-9,
-      m.launch_s * 1e6, m.origin, m.link_bytes_per_second * 1e-9, m.collective_s * 1e6);
+      m.launch_s * 1e6, r.origin, m.link_bytes_per_second * 1e-9, m.collective_s * 1e6);
   for (const ScalingResult& result : r.results) {
     text += fmt::format(
         "  {:>2} GPUs: {:>9.2f} ms a step, {:.2f} ms of reductions, {:.2f} ms of them after backward: "
@@ -84,7 +84,7 @@ nlohmann::json to_json(const ScalingReport& r) {
             {"launch_s", r.machine.launch_s},
             {"link_bytes_per_second", r.machine.link_bytes_per_second},
             {"collective_s", r.machine.collective_s},
-            {"origin", r.machine.origin}}},
+            {"origin", r.origin}}},
           {"results", results},
           {"sensitivities", sensitivities}};
 }

@@ -15,6 +15,7 @@ struct ScalingReport {
   int64_t batch = 0;  // samples a GPU
   double bucket_bytes = 0, gradient_bytes = 0;
   MachineModel machine;
+  std::string origin = "as given";  // where the machine's rates come from
   std::vector<ScalingResult> results = {};
   struct Sensitivity {
     std::string what;

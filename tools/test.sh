@@ -23,5 +23,5 @@ for stage in "${stages[@]}"; do
   cmake --preset "$stage"
   cmake --build "$build" -j "$jobs" --target "${targets[@]}"
   echo "== $stage: testing"
-  ctest --test-dir "$build" --output-on-failure "${selection[@]}"
+  ctest --test-dir "$build" --output-on-failure --parallel "$jobs" "${selection[@]}"
 done

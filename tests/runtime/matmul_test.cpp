@@ -9,7 +9,7 @@
 
 #include "runtime/error.h"
 #include "tests/support/product_check.h"
-#include "tests/support/thread_sanitizer.h"
+#include "tests/support/sanitizers.h"
 
 namespace bev::test {
 

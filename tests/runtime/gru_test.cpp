@@ -37,17 +37,21 @@ std::vector<double> next_state(const GruWeights& w, const double* x, const std::
   return out;
 }
 
-}  // namespace
-
-TEST_CASE("a gated recurrent unit computes its definition, from zero or from a given state") {
-  CpuContext cpu;
-  ParameterStore store;
-  const GruWeights weights{
+GruWeights declare_weights(ParameterStore& store) {
+  return {
       .weight_ih = &store.declare("weight_ih", {3 * width, in}, Init::normal(1)),
       .weight_hh = &store.declare("weight_hh", {3 * width, width}, Init::normal(1)),
       .bias_ih = &store.declare("bias_ih", {3 * width}, Init::constant(0)),
       .bias_hh = &store.declare("bias_hh", {3 * width}, Init::constant(0)),
   };
+}
+
+}  // namespace
+
+TEST_CASE("a gated recurrent unit computes its definition, from zero or from a given state") {
+  CpuContext cpu;
+  ParameterStore store;
+  const GruWeights weights = declare_weights(store);
   allocate_filled(store, cpu.context);
   cpu.context.tape.set_recording(false);
   const Tensor x = cpu.context.empty({samples, tokens, in}), h0 = cpu.context.empty({samples, width});
@@ -80,12 +84,7 @@ TEST_CASE("a gated recurrent unit computes its definition, from zero or from a g
 TEST_CASE("a first state that does not fit is refused by the weight's name") {
   CpuContext cpu;
   ParameterStore store;
-  const GruWeights weights{
-      .weight_ih = &store.declare("weight_ih", {3 * width, in}, Init::normal(1)),
-      .weight_hh = &store.declare("weight_hh", {3 * width, width}, Init::normal(1)),
-      .bias_ih = &store.declare("bias_ih", {3 * width}, Init::constant(0)),
-      .bias_hh = &store.declare("bias_hh", {3 * width}, Init::constant(0)),
-  };
+  const GruWeights weights = declare_weights(store);
   allocate_filled(store, cpu.context);
   const Variable x(cpu.context.empty({samples, tokens, in})), h0(cpu.context.empty({samples, width + 1}));
   CHECK_THROWS_WITH_AS(gru(cpu.context, x, weights, h0), "weight_hh: the first hidden state is [2, 5], expected [2, 4]",

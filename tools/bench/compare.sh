@@ -42,7 +42,7 @@ if [ -z "$python" ]; then
   python=/usr/bin/python3
   apt-get install -y --no-install-recommends python3-torch >/dev/null
 fi
-# Debian's PyTorch computes with whatever BLAS the system has; without OpenBLAS that is the reference, fifty times slower.
+# Debian's PyTorch computes with whatever BLAS the system has; without OpenBLAS that is the reference, of no use as a peer.
 if [ "$python" -ef /usr/bin/python3 ] && ! ldconfig -p | grep -q libopenblas.so.0; then
   apt-get install -y --no-install-recommends libopenblas0-pthread >/dev/null
 fi

@@ -16,7 +16,7 @@ enum class ErrorKind : int {
   data = 3,          // a data set or checkpoint is damaged, or does not fit the model
   diverged = 4,      // loss or gradient is not finite
   hang = 5,          // a replica did not arrive at a collective in time
-  disagreement = 6,  // replicas no longer hold the same weights
+  disagreement = 6,  // replicas do not hold the same weights, or summed their gradients wrong
 };
 
 class Error : public std::runtime_error {

@@ -1,6 +1,10 @@
 #include "runtime/distributed/agreement.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <limits>
 #include <map>
 
 #include "kernels/hash.h"
@@ -28,7 +32,44 @@ std::string dissenters(const std::vector<uint64_t>& hashes) {
   return out;
 }
 
+/// Of as many hashes a replica, whose differ.
+struct Differences {
+  size_t first = 0;  // number of the first hash that differs
+  std::string who;   // has another one there
+  int64_t count = 0;
+};
+
+Differences differences(const std::vector<uint64_t>& own, Communicator& host, const char* name,
+                        const std::function<bool(size_t)>& counts) {
+  const size_t count = own.size(), replicas = static_cast<size_t>(host.size());
+  std::vector<uint64_t> all(count * replicas);
+  host.all_gather(own.data(), all.data(), static_cast<int64_t>(count), DType::i64, name);
+  host.release_to(Stream{});
+  Differences out;
+  for (size_t i = 0; i < count; ++i) {
+    if (!counts(i)) continue;
+    std::vector<uint64_t> held(replicas);
+    for (size_t rank = 0; rank < replicas; ++rank) held[rank] = all[rank * count + i];
+    const std::string who = dissenters(held);
+    if (who.empty()) continue;
+    if (out.count++ == 0) out.first = i, out.who = who;
+  }
+  return out;
+}
+
 }  // namespace
+
+void check_numbers(const std::vector<SharedNumber>& numbers, Communicator& host, const std::string& when) {
+  std::vector<uint64_t> bits;
+  for (const SharedNumber& number : numbers) {
+    bits.push_back(
+        std::bit_cast<uint64_t>(std::isnan(number.value) ? std::numeric_limits<double>::quiet_NaN() : number.value));
+  }
+  const Differences found = differences(bits, host, "numbers", [](size_t) { return true; });
+  if (found.count == 0) return;
+  fail(ErrorKind::disagreement, "replicas disagree {}: replica {} differs from the others in the {}", when, found.who,
+       numbers[found.first].name);
+}
 
 std::vector<ReplicaAgreement::Item> ReplicaAgreement::items(const ParameterStore& store) {
   std::vector<Item> out;
@@ -85,25 +126,12 @@ std::vector<uint64_t> ReplicaAgreement::hashes() {
 }
 
 void ReplicaAgreement::check(const std::string& when, bool with_statistics) {
-  const std::vector<uint64_t> own = hashes();
-  const auto count = own.size(), replicas = static_cast<size_t>(host_.size());
-  std::vector<uint64_t> all(count * replicas);
-  host_.all_gather(own.data(), all.data(), static_cast<int64_t>(count), DType::i64, "hashes of weights");
-  host_.release_to(Stream{});
-  std::string first, dissent;
-  int64_t differing = 0;
-  for (size_t item = 0; item < count; ++item) {
-    if (items_[item].statistics && !with_statistics) continue;
-    std::vector<uint64_t> held(replicas);
-    for (size_t rank = 0; rank < replicas; ++rank) held[rank] = all[rank * count + item];
-    const std::string who = dissenters(held);
-    if (who.empty()) continue;
-    if (differing++ == 0) first = items_[item].name, dissent = who;
-  }
-  if (differing == 0) return;
+  const Differences found = differences(hashes(), host_, "hashes of weights",
+                                        [&](size_t item) { return with_statistics || !items_[item].statistics; });
+  if (found.count == 0) return;
   fail(ErrorKind::disagreement,
-       "replicas disagree {}: replica {} differs from the others in {} ({} of {} tensors differ)", when, dissent, first,
-       differing, count);
+       "replicas disagree {}: replica {} differs from the others in {} ({} of {} tensors differ)", when, found.who,
+       items_[found.first].name, found.count, items_.size());
 }
 
 }  // namespace bev

@@ -14,6 +14,15 @@
 
 namespace bev {
 
+/// Numbers that every replica has on its host, and the same: "gradient norm".
+struct SharedNumber {
+  const char* name;
+  double value;
+};
+/// Throws Error(ErrorKind::disagreement) on every replica if the bits of one differ, naming the first and the replicas
+/// that hold something else than most; NaNs are all the same. `host` is over host memory: a collective.
+void check_numbers(const std::vector<SharedNumber>& numbers, Communicator& host, const std::string& when);
+
 class ReplicaAgreement {
  public:
   struct Item {

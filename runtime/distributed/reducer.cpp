@@ -39,7 +39,11 @@ GradientReducer::GradientReducer(ParameterStore& store, Communicator& communicat
     if (communicator.rank() == 0) counted_ = owned_;
     return;
   }
-  for (const Bucket& bucket : buckets_) deal(bucket);
+  for (const SummedPart& part : parts()) {
+    const bool ours = part.owner == communicator.rank(), everybodys = part.owner == SummedPart::everybody;
+    if (ours || everybodys) owned_.push_back(part.span);
+    if (ours || (everybodys && communicator.rank() == 0)) counted_.push_back(part.span);
+  }
 }
 
 GradientReducer::~GradientReducer() {
@@ -66,14 +70,18 @@ void GradientReducer::cut(ParameterStore& store) {
   for (Bucket& bucket : buckets_) bucket.shard = bucket.count / communicator_.size() / granule * granule;
 }
 
-/// Which elements of a bucket are this replica's.
-void GradientReducer::deal(const Bucket& bucket) {
-  const FlatSpan own = {bucket.first + communicator_.rank() * bucket.shard, bucket.shard};
-  const int64_t dealt = communicator_.size() * bucket.shard;
-  const FlatSpan rest = {bucket.first + dealt, bucket.count - dealt};
-  if (own.count > 0) owned_.push_back(own), counted_.push_back(own);
-  if (rest.count > 0) owned_.push_back(rest);
-  if (rest.count > 0 && communicator_.rank() == 0) counted_.push_back(rest);
+std::vector<SummedPart> GradientReducer::parts() const {
+  std::vector<SummedPart> out;
+  for (int64_t number = 0; number < buckets(); ++number) {
+    const Bucket& bucket = buckets_[static_cast<size_t>(number)];
+    const auto add = [&](int64_t first, int64_t count, int owner) {
+      if (count > 0) out.push_back({number, {bucket.first + first, count}, owner});
+    };
+    const int64_t shard = config_.sharded ? bucket.shard : 0, dealt = shard * communicator_.size();
+    for (int rank = 0; rank < communicator_.size(); ++rank) add(rank * shard, shard, rank);
+    add(dealt, bucket.count - dealt, SummedPart::everybody);
+  }
+  return out;
 }
 
 void GradientReducer::attach(Tape& tape, const Stream& compute) {
@@ -96,10 +104,12 @@ void GradientReducer::ready(const Parameter& parameter) {
     fail(ErrorKind::runtime, "the gradient of {} was completed twice in one backward pass", parameter.name);
   }
   --buckets_[place->second].unready;
-  for (; next_ < buckets_.size() && buckets_[next_].unready == 0; ++next_) reduce(buckets_[next_]);
+  for (; next_ < buckets_.size() && buckets_[next_].unready == 0; ++next_) reduce(next_);
 }
 
-void GradientReducer::reduce(const Bucket& bucket) {
+void GradientReducer::reduce(size_t number) {
+  const Bucket& bucket = buckets_[number];
+  if (witness_) witness_->before(static_cast<int64_t>(number));
   const Tensor gradients = store_.trained_gradients();
   const DType type = gradients.dtype();
   const char* name = bucket.name.c_str();
@@ -127,6 +137,7 @@ void GradientReducer::finish() {
   }
   communicator_.release_to(compute_);
   reducing_ = false;
+  if (witness_) witness_->after();
 }
 
 void GradientReducer::gather(const Tensor& span) {

@@ -31,6 +31,25 @@ struct FlatSpan {
   bool operator==(const FlatSpan&) const = default;
 };
 
+/// Elements that are summed together, and whose the sums are.
+struct SummedPart {
+  static constexpr int everybody = -1;
+  int64_t bucket = 0;
+  FlatSpan span;
+  int owner = everybody;  // a rank
+};
+
+/// Is shown gradients before and after they are summed (reduction_check.h). What it puts on the stream of backward
+/// comes before the sums of that bucket begin, and after all of them are done.
+class ReductionWitness {
+ public:
+  virtual ~ReductionWitness() = default;
+  /// This bucket holds what this replica adds to the sum.
+  virtual void before(int64_t bucket) = 0;
+  /// owned() holds sums.
+  virtual void after() = 0;
+};
+
 /// How communication went in one step, in seconds on one clock.
 struct ReductionReport {
   std::vector<CollectiveTrace> collectives;
@@ -65,10 +84,17 @@ class GradientReducer {
   /// Of owned(), what enters sums over replicas (the gradient's norm) from here, so that each element does once.
   const std::vector<FlatSpan>& counted() const { return counted_; }
   bool sharded() const { return config_.sharded; }
+  /// All elements of all buckets, in their order.
+  std::vector<SummedPart> parts() const;
+  /// Null: nobody. It outlives its last step.
+  void set_witness(ReductionWitness* witness) { witness_ = witness; }
+  bool witnessed() const { return witness_ != nullptr; }
   /// Sharded: everybody receives the parts of `span` (laid out as trained_values()) that others own.
   void gather(const Tensor& span);
 
   int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
+  /// "bucket 3"
+  const std::string& name(int64_t bucket) const { return buckets_[static_cast<size_t>(bucket)].name; }
   void set_tracing(bool on) { communicator_.set_tracing(on); }
   /// Of the steps since it was last taken, those that are done.
   ReductionReport take_report();
@@ -82,9 +108,8 @@ class GradientReducer {
   };
 
   void cut(ParameterStore& store);
-  void deal(const Bucket& bucket);
   void ready(const Parameter& parameter);
-  void reduce(const Bucket& bucket);
+  void reduce(size_t number);
   std::byte* at(const Tensor& span, int64_t element) const;
 
   ParameterStore& store_;
@@ -97,6 +122,7 @@ class GradientReducer {
   std::vector<FlatSpan> owned_, counted_;
   size_t next_ = 0;  // bucket to reduce
   bool reducing_ = false;
+  ReductionWitness* witness_ = nullptr;
 };
 
 }  // namespace bev

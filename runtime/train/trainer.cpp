@@ -73,6 +73,8 @@ Trainer::Trainer(Replica& replica, BatchSource& source, ValidationSource* valida
   if (replica.size() > 1) {
     agreement_ = std::make_unique<ReplicaAgreement>(ReplicaAgreement::items(replica.parameters()), replica.context(),
                                                     replica.device(), replica.host());
+    reduction_check_ = std::make_unique<ReductionCheck>(replica.parameters(), replica.reducer(), replica.context(),
+                                                        replica.device(), replica.host());
   }
 }
 
@@ -111,6 +113,13 @@ bool Trainer::saves_after(int64_t step) const {
   return (epoch_ends && every(config_.save_epochs, step / state_.steps_an_epoch)) || every(config_.save_steps, step);
 }
 
+/// The first step of a run, for what is wrong from the start, and those behind which weights are compared anyway.
+bool Trainer::checks_gradients_after(int64_t step) const {
+  if (!reduction_check_) return false;
+  return step == first_step_ + 1 || step == steps_in_all() || every(config_.agreement_steps, step) ||
+         validates_after(step) || saves_after(step);
+}
+
 TrainingOutcome Trainer::run() {
   if (is_first()) {
     checkpoints_ = std::make_unique<CheckpointFolder>(config_.folder, config_.keep_checkpoints, names_);
@@ -120,7 +129,7 @@ TrainingOutcome Trainer::run() {
   if (agreement_) check_agreement();
   source_.seek(state_.step);
   auto end = TrainingOutcome::End::complete;
-  const int64_t begin = state_.step;
+  first_step_ = state_.step;
   meter_.start();
   while (state_.step < steps_in_all()) {
     if (stop_.ends_before(state_.step, replica_.rank(), replica_.size(), step_.ahead())) {
@@ -132,11 +141,12 @@ TrainingOutcome Trainer::run() {
       break;
     }
     if (profile_) profile_->begin();
-    step_.enqueue(state_.step, config_.schedule.at(state_.step));
+    const bool checked = checks_gradients_after(state_.step + 1);
+    step_.enqueue(state_.step, config_.schedule.at(state_.step), checked ? reduction_check_.get() : nullptr);
     state_.step += 1;
     if (const std::string note = step_.take_note(); is_first() && !note.empty() && hooks_.note) hooks_.note(note);
     while (step_.in_flight() > step_.ahead()) collect();
-    if (state_.step == begin + 1) check_gradients();
+    if (checked) check_step();
 
     const bool last = state_.step == steps_in_all();
     if (last || validates_after(state_.step)) run_validation();
@@ -144,7 +154,7 @@ TrainingOutcome Trainer::run() {
     if (last || saves_after(state_.step) || state_.best_step == state_.step) save();
   }
   drain();
-  if (state_.step > begin) save();
+  if (state_.step > first_step_) save();
   report_profile();
   return {end, state_};
 }
@@ -160,6 +170,7 @@ void Trainer::drain() {
 }
 
 void Trainer::account(const StepOutcome& outcome) {
+  last_numbers_ = {{"loss", outcome.loss}, {"gradient norm", outcome.gradient_norm}};
   meter_.add_step(outcome.loss, !outcome.skipped, state_.global_batch);
   if (outcome.skipped) account_skipped(outcome);
   const int64_t done = outcome.step + 1;
@@ -221,15 +232,21 @@ void Trainer::check_agreement() {
   agreement_->check(fmt::format("after step {}", state_.step), true);
 }
 
-/// After the first step replicas must have the same gradients. Where one of them lacks a bucket's sum, clipping by the
-/// global norm spreads the difference over all weights: only now is the tensor known that it comes from. Sharded, each
-/// replica has the sums of its own part alone, and there is nothing to compare.
-void Trainer::check_gradients() {
-  if (!agreement_ || replica_.reducer().sharded()) return;
+/// What weights that agree do not show. Gradients, in the first step: where one replica lacks a bucket's sum, clipping
+/// by the global norm spreads the difference over all weights, and only now is the tensor known that it comes from
+/// (sharded, each replica has the sums of its own part alone). Their sums, which may be wrong and the same for all. And
+/// what all decide by, which sharded may be another on one replica whose share of the weights all then take over.
+void Trainer::check_step() {
   drain();
-  ReplicaAgreement gradients(ReplicaAgreement::gradients(replica_.parameters()), replica_.context(), replica_.device(),
-                             replica_.host());
-  gradients.check("in the first step", false);
+  const bool first = state_.step == first_step_ + 1;
+  const std::string when = first ? "in the first step" : fmt::format("in step {}", state_.step);
+  if (first && !replica_.reducer().sharded()) {
+    ReplicaAgreement gradients(ReplicaAgreement::gradients(replica_.parameters()), replica_.context(),
+                               replica_.device(), replica_.host());
+    gradients.check(when, false);
+  }
+  reduction_check_->check(when);
+  check_numbers(last_numbers_, replica_.host(), when);
 }
 
 void Trainer::run_validation() {

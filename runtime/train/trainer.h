@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/distributed/agreement.h"
+#include "runtime/distributed/reduction_check.h"
 #include "runtime/replica.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/meter.h"
@@ -89,6 +90,7 @@ class Trainer {
  private:
   bool validates_after(int64_t step) const;
   bool saves_after(int64_t step) const;
+  bool checks_gradients_after(int64_t step) const;
   bool every(int64_t steps, int64_t done) const { return steps > 0 && done % steps == 0; }
   int64_t steps_in_all() const;
 
@@ -99,7 +101,7 @@ class Trainer {
   void report(const StepOutcome& outcome);
   void settle_statistics();
   void check_agreement();
-  void check_gradients();
+  void check_step();
   void run_validation();
   void save();
   void report_profile();
@@ -118,10 +120,13 @@ class Trainer {
   std::unique_ptr<StepProfile> profile_;  // where it is wanted
   TrainingState state_;
   Meter meter_;
-  std::unique_ptr<ReplicaAgreement> agreement_;  // where there are several
+  std::unique_ptr<ReplicaAgreement> agreement_;      // where there are several
+  std::unique_ptr<ReductionCheck> reduction_check_;  // likewise
+  std::vector<SharedNumber> last_numbers_;           // of the step collected last
   std::unique_ptr<CheckpointFolder> checkpoints_;
   std::unique_ptr<MetricsLog> log_;
   int64_t saved_step_ = -1;  // the last that was
+  int64_t first_step_ = 0;   // done when run() began
 };
 
 }  // namespace bev

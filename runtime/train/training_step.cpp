@@ -20,11 +20,13 @@ TrainingStep::TrainingStep(Replica& replica, BatchSource& source, const Share& s
   loss_ = replica.context().empty({1});
 }
 
-void TrainingStep::enqueue(int64_t step, double learning_rate) {
+void TrainingStep::enqueue(int64_t step, double learning_rate, ReductionWitness* witness) {
   if (replica_.activity()) replica_.activity()->set_step(step);
   graph_.begin_step(share_.accumulation, [&](const MicroStep& micro_step) { compute(micro_step); });
+  replica_.reducer().set_witness(witness);  // only now: what may have been recorded is of steps without one
   StepOutcome outcome{.step = step, .learning_rate = learning_rate};
   for (int64_t micro = 0; micro < share_.accumulation; ++micro) micro_step(step, micro, learning_rate, outcome.samples);
+  replica_.reducer().set_witness(nullptr);
   read_back(std::move(outcome));
 }
 

@@ -36,8 +36,9 @@ class TrainingStep {
   /// All outlive the step.
   TrainingStep(Replica& replica, BatchSource& source, const Share& share);
 
-  /// Puts step `step` on the device. On the CPU it is done on return.
-  void enqueue(int64_t step, double learning_rate);
+  /// Puts step `step` on the device. On the CPU it is done on return. A witness, if any, is shown its gradients; such a
+  /// step is not repeated from a recording.
+  void enqueue(int64_t step, double learning_rate, ReductionWitness* witness = nullptr);
   /// Steps enqueued and not yet collected.
   int64_t in_flight() const { return static_cast<int64_t>(pending_.size()); }
   /// How many may be in flight while the next one is enqueued: the host is so much ahead.
@@ -62,7 +63,10 @@ class TrainingStep {
   void add_gradients(const MicroStep& micro_step);
   void update_weights();
   /// Whether somebody is to be told of what happens within a step, or of each launch.
-  bool watched() const { return watch_ || replica_.context().stream.observer != replica_.recorder().stream().observer; }
+  bool watched() const {
+    return watch_ || replica_.reducer().witnessed() ||
+           replica_.context().stream.observer != replica_.recorder().stream().observer;
+  }
   void collect_loss(const Variable& loss);
   void reduce_loss();
   void publish_loss();

@@ -55,7 +55,7 @@ TEST_CASE("a wrong sum is found, with the replica that has it") {
     group.run([&](int rank) {
       const auto device = make_cpu_device();
       const auto communicator = group.connect(rank, meeting, *device);
-      test::ForgetfulCommunicator forgetful(*communicator, rank == 2 ? "known numbers" : "");
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 2 ? "all_reduce of known numbers" : "");
       check_links(forgetful, group.host(rank), *device, 4096);
     });
   });

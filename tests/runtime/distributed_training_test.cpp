@@ -78,7 +78,7 @@ TEST_CASE("a reduction that one replica forgets is found, with the tensor's name
     group.run([&](int rank) {
       const auto device = make_cpu_device();
       const auto communicator = group.connect(rank, meeting, *device);
-      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "bucket 1" : "");
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "all_reduce of bucket 1" : "");
       TinyReplica replica(forgetful, group.host(rank), small_buckets);
       replica.agreement->check("before the first step", true);
       for (int step = 0; step < 3; ++step) replica.step(24, 1);
@@ -96,7 +96,7 @@ TEST_CASE("where the gradient is clipped all weights differ after a forgotten re
     group.run([&](int rank) {
       const auto device = make_cpu_device();
       const auto communicator = group.connect(rank, meeting, *device);
-      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "bucket 2" : "");
+      test::ForgetfulCommunicator forgetful(*communicator, rank == 1 ? "all_reduce of bucket 2" : "");
       TinyReplica replica(forgetful, group.host(rank), small_buckets, 0.01);
       ReplicaAgreement gradients(ReplicaAgreement::gradients(replica.store), replica.cpu.context, *replica.device,
                                  group.host(rank));

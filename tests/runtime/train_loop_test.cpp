@@ -419,7 +419,7 @@ TEST_CASE("a bucket that one replica forgets to reduce is named after the first 
   run.replicas = 2;
   run.optimizer.max_gradient_norm = 0.01;
   run.communicator = [](int rank, std::shared_ptr<Communicator> inner) -> std::shared_ptr<Communicator> {
-    return std::make_shared<test::ForgetfulCommunicator>(std::move(inner), rank == 1 ? "bucket 1" : "");
+    return std::make_shared<test::ForgetfulCommunicator>(std::move(inner), rank == 1 ? "all_reduce of bucket 1" : "");
   };
   int64_t steps = 0;
   run.hooks.progress = [&](const Progress& progress) { steps = progress.step; };

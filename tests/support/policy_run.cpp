@@ -6,6 +6,7 @@
 
 #include "data/batch_memory.h"
 #include "model/policy_task.h"
+#include "runtime/distributed/reduction_check.h"
 #include "runtime/distributed/replica_group.h"
 #include "runtime/distributed/statistics.h"
 #include "runtime/replica.h"
@@ -157,10 +158,12 @@ class Runner {
 
     Samples samples(run_.policy, run_.dtype, share);
     TrainingStep step(replica, samples, share);
+    ReductionCheck check(replica.parameters(), replica.reducer(), replica.context(), device, group.host(rank));
     std::vector<double> losses, norms;
     for (int64_t i = 0; i < run_.steps; ++i) {
-      step.enqueue(i, run_.learning_rate);
+      step.enqueue(i, run_.learning_rate, &check);
       const StepOutcome outcome = step.collect();
+      check.check(fmt::format("in step {}", i));
       losses.push_back(outcome.loss);
       norms.push_back(outcome.gradient_norm);
     }

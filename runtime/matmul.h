@@ -29,9 +29,13 @@ inline MatmulShape linear_shape(int64_t rows, int64_t out, int64_t in) {
   return {.m = rows, .n = out, .k = in, .transpose_b = true, .lda = in, .ldb = in, .ldc = out};
 }
 
-/// How the factors of float products are rounded on the GPU; sums are float. At bf16 convolutions stay at TF32. The CPU
-/// computes in fp32.
+/// How the factors of float products are rounded; sums are float. At bf16 the GPU's convolutions stay at TF32. The CPU
+/// rounds to bf16 or not at all: tf32 is fp32 there, and so are convolutions.
 enum class Precision : uint8_t { fp32, tf32, bf16 };
+
+constexpr const char* name_of(Precision precision) {
+  return precision == Precision::tf32 ? "tf32" : precision == Precision::bf16 ? "bf16" : "fp32";
+}
 
 /// Does products for one replica. Not thread-safe: each replica owns one. Every call is asynchronous on `stream` (on
 /// the CPU: done on return). Throws Error naming the shape if the library refuses it.
@@ -77,6 +81,12 @@ std::unique_ptr<MatmulEngine> make_plain_matmul();
 
 /// oneDNN on the CPU, for float; double goes to the plain loops (blocked, and parallel over rows).
 std::unique_ptr<MatmulEngine> make_cpu_matmul();
+
+/// On the CPU with the factors of float products rounded to bf16; double stays exact.
+std::unique_ptr<MatmulEngine> make_cpu_bf16_matmul();
+
+/// Whether this program multiplies bf16 factors on the CPU faster than floats: where it was compiled for AVX-512 BF16.
+bool cpu_multiplies_bf16_faster();
 
 /// cuBLASLt on the current CUDA device. The algorithm for each shape is found by timing what the heuristics offer,
 /// once, and cached in `cache_directory` (empty: not kept). Allocates its workspace here, nothing later.

@@ -86,9 +86,10 @@ int train(const cxxopts::ParseResult& arguments) {
 
   TrainingRun training(*run, request);
   const RunConfig& config = run->config;
-  note(fmt::format("{} training and {} validation samples; {} samples a step on {} ({} x {} micro-steps)",
+  note(fmt::format("{} training and {} validation samples; {} samples a step on {} in {} ({} x {} micro-steps)",
                    training.training_set().size(), training.validation_set().size(), training.global_batch(),
-                   request.devices.text(), training.micro_batch(), config.training.accumulation));
+                   request.devices.text(), name_of(precision_on(request.devices, config.runtime)),
+                   training.micro_batch(), config.training.accumulation));
   note(describe_rate(config.rate_scaling, request.devices.replicas(), config.learning_rate));
   write_run_record(folder, *run, training, request);
 

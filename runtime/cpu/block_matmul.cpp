@@ -10,8 +10,6 @@ namespace bev::cpu {
 
 namespace {
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /// Into how many pieces the columns of one block of rows are cut: enough for every thread to have work, yet not so
 /// narrow that packing A again for each piece shows.
 int64_t column_pieces(int64_t columns, int64_t blocks, int64_t threads, int64_t strip) {
@@ -23,9 +21,9 @@ int64_t column_pieces(int64_t columns, int64_t blocks, int64_t threads, int64_t 
 
 }  // namespace
 
-template <class T>
+template <class Factor, class T>
 void block_matmul(const MatmulShape& s, const T* a, const T* b, T* c, T alpha, bool accumulate, const T* bias) {
-  using B = Blocking<T>;
+  using B = Blocking<Factor>;
   const Operand<T> left{a, s.transpose_a ? 1 : s.lda, s.transpose_a ? s.lda : 1};
   const Operand<T> right{b, s.transpose_b ? 1 : s.ldb, s.transpose_b ? s.ldb : 1};
   const int64_t down = divide_up(s.m, B::rows), strips = divide_up(s.n, B::tile_columns);
@@ -36,11 +34,11 @@ void block_matmul(const MatmulShape& s, const T* a, const T* b, T* c, T alpha, b
     const int64_t member = task / (down * pieces), row = task / pieces % down * B::rows;
     const int64_t first = strips * (task % pieces) / pieces * B::tile_columns;
     const int64_t end = std::min(s.n, strips * (task % pieces + 1) / pieces * B::tile_columns);
-    multiply<T>(std::min(B::rows, s.m - row), end - first, s.k,
-                {left.data + member * s.stride_a + row * left.row, left.row, left.column},
-                {right.data + member * s.stride_b + first * right.column, right.row, right.column},
-                c + member * s.stride_c + row * s.ldc + first, s.ldc,
-                {alpha, accumulate, bias ? bias + first : nullptr});
+    const Operand<T> rows{left.data + member * s.stride_a, left.row, left.column};
+    const Operand<T> columns{right.data + member * s.stride_b, right.row, right.column};
+    multiply<Factor>(std::min(B::rows, s.m - row), end - first, s.k, rows.from(row, 0), columns.from(0, first),
+                     c + member * s.stride_c + row * s.ldc + first, s.ldc,
+                     {alpha, accumulate, bias ? bias + first : nullptr});
   };
   const int64_t tasks = s.batch * down * pieces;
   if (threads == 1 || tasks == 1) {
@@ -51,7 +49,10 @@ void block_matmul(const MatmulShape& s, const T* a, const T* b, T* c, T alpha, b
   for (int64_t task = 0; task < tasks; ++task) piece(task);
 }
 
-template void block_matmul(const MatmulShape&, const float*, const float*, float*, float, bool, const float*);
-template void block_matmul(const MatmulShape&, const double*, const double*, double*, double, bool, const double*);
+template void block_matmul<Exact<float>>(const MatmulShape&, const float*, const float*, float*, float, bool,
+                                         const float*);
+template void block_matmul<Exact<double>>(const MatmulShape&, const double*, const double*, double*, double, bool,
+                                          const double*);
+template void block_matmul<Bf16>(const MatmulShape&, const float*, const float*, float*, float, bool, const float*);
 
 }  // namespace bev::cpu

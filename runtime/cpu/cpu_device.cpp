@@ -50,6 +50,8 @@ size_t available_memory(size_t otherwise) {
 
 class CpuDevice : public Device {
  public:
+  explicit CpuDevice(Precision precision) : precision_(precision) {}
+
   DeviceKind kind() const override { return DeviceKind::cpu; }
   int ordinal() const override { return 0; }
   std::string text() const override { return "cpu"; }
@@ -89,12 +91,17 @@ class CpuDevice : public Device {
   }
   void synchronize(const Stream& stream) override { cpu::require_host(stream, "waiting"); }
 
-  std::unique_ptr<MatmulEngine> make_matmul(const Stream&) override { return make_cpu_matmul(); }
+  std::unique_ptr<MatmulEngine> make_matmul(const Stream&) override {
+    return precision_ == Precision::bf16 ? make_cpu_bf16_matmul() : make_cpu_matmul();
+  }
   std::unique_ptr<ConvolutionEngine> make_convolution(const Stream&) override { return make_cpu_convolution(); }
+
+ private:
+  Precision precision_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> make_cpu_device() { return std::make_unique<CpuDevice>(); }
+std::unique_ptr<Device> make_cpu_device(Precision precision) { return std::make_unique<CpuDevice>(precision); }
 
 }  // namespace bev

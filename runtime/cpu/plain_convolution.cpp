@@ -72,9 +72,9 @@ class Convolution {
       for (int64_t s = 0; s < shape_.s; ++s) {
         const Range q = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
         const T* pixels = x + ((n * shape_.h + h) * shape_.w + q.begin * stride - padding + s) * shape_.c;
-        cpu::multiply<T>(q.end - q.begin, shape_.k, shape_.c, {pixels, stride * shape_.c, 1},
-                         {filter(w, r, s, 0), 1, filter_size()}, out + q.begin * shape_.k, shape_.k,
-                         {.accumulate = true});
+        cpu::multiply<cpu::Exact<T>>(q.end - q.begin, shape_.k, shape_.c, {pixels, stride * shape_.c, 1},
+                                     {filter(w, r, s, 0), 1, filter_size()}, out + q.begin * shape_.k, shape_.k,
+                                     {.accumulate = true});
       }
     }
   }
@@ -90,9 +90,9 @@ class Convolution {
       for (int64_t s = 0; s < shape_.s; ++s) {
         const Range q = outputs_within({0, shape_.w}, stride, s - padding, out_w_);
         const T* pixels = d_y + ((n * out_h_ + p.begin) * out_w_ + q.begin) * shape_.k;
-        cpu::multiply<T>(q.end - q.begin, shape_.c, shape_.k, {pixels, shape_.k, 1},
-                         {filter(w, r, s, 0), filter_size(), 1}, out + (q.begin * stride - padding + s) * shape_.c,
-                         stride * shape_.c, {.accumulate = true});
+        cpu::multiply<cpu::Exact<T>>(
+            q.end - q.begin, shape_.c, shape_.k, {pixels, shape_.k, 1}, {filter(w, r, s, 0), filter_size(), 1},
+            out + (q.begin * stride - padding + s) * shape_.c, stride * shape_.c, {.accumulate = true});
       }
     }
   }
@@ -111,8 +111,8 @@ class Convolution {
         const int64_t h = row * stride - padding + r, first = q.begin * stride - padding + s;
         const T* pixels = d_y + ((n * out_h_ + row) * out_w_ + q.begin) * shape_.k + k.begin;
         const T* inputs = x + ((n * shape_.h + h) * shape_.w + first) * shape_.c + c.begin;
-        cpu::multiply<T>(k.end - k.begin, c.end - c.begin, q.end - q.begin, {pixels, 1, shape_.k},
-                         {inputs, stride * shape_.c, 1}, out, filter_size(), {.accumulate = true});
+        cpu::multiply<cpu::Exact<T>>(k.end - k.begin, c.end - c.begin, q.end - q.begin, {pixels, 1, shape_.k},
+                                     {inputs, stride * shape_.c, 1}, out, filter_size(), {.accumulate = true});
       }
     }
   }

@@ -18,8 +18,8 @@ class PlainMatmul : public MatmulEngine {
     if (tallied(stream, shape)) return;
     cpu::require_host(stream, "a product");
     visit_float(type, [&]<class T>(T) {
-      cpu::block_matmul(shape, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(c),
-                        static_cast<T>(alpha), beta != 0, static_cast<const T*>(bias));
+      cpu::block_matmul<cpu::Exact<T>>(shape, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(c),
+                                       static_cast<T>(alpha), beta != 0, static_cast<const T*>(bias));
     });
   }
 };

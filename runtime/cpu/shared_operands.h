@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "runtime/cpu/scratch.h"
+#include "runtime/cpu/packed_operand.h"
 #include "runtime/matmul.h"
 
 namespace bev::cpu {
 
+/// Of products whose factors are as Factor says: Exact<float> or Bf16.
+template <class Factor>
 class SharedOperands {
  public:
   /// Forgets all that is packed, and keeps operands from here on, or does not.
@@ -30,12 +32,12 @@ class SharedOperands {
   struct Hash {
     size_t operator()(const Key& key) const;
   };
-  struct Packed {
+  struct Kept {
     int64_t uses = 0;  // since the last keep()
-    Scratch memory;
+    PackedOperand<Factor> operand;
   };
   bool keeping_ = false;
-  std::unordered_map<Key, Packed, Hash> operands_;
+  std::unordered_map<Key, Kept, Hash> operands_;
 };
 
 }  // namespace bev::cpu

@@ -58,14 +58,14 @@ void every_other_lane(const Vector<T>& a, const Vector<T>& b, Vector<T>& out) {
 
 }  // namespace detail
 
-/// out[p * out_row + j] = in[j * in_row + p] for a square block of as many elements as a vector has. First every lane
-/// of lane_size rows becomes columns, then lanes change places.
-template <class T>
-void transpose_block(const T* in, int64_t in_row, T* out, int64_t out_row) {
+/// out[p * out_row + j] = element p of the vector that load(j, vector) fetches, for as many vectors as one has
+/// elements. First every lane of lane_size rows becomes columns, then lanes change places.
+template <class T, class Load>
+void transpose_block(const Load& load, T* out, int64_t out_row) {
   constexpr int64_t n = vector_size<T>, q = lane_size<T>, lanes = n / q;
   Vector<T> rows[n], next[n];
 #pragma GCC unroll 16
-  for (int64_t i = 0; i < n; ++i) std::memcpy(&rows[i], in + i * in_row, vector_bytes);
+  for (int64_t i = 0; i < n; ++i) load(i, rows[i]);
 #pragma GCC unroll 16
   for (int64_t i = 0; i < n; i += 2) {
     detail::interleave<T, 1, false>(rows[i], rows[i + 1], next[i]);

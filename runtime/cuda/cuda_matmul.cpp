@@ -157,8 +157,8 @@ class CudaMatmul : public MatmulEngine {
     if (directory.empty()) return "";
     cudaDeviceProp properties = {};
     check(cudaGetDeviceProperties(&properties, stream.ordinal), "reading a device's properties");
-    const char* name = precision == Precision::tf32 ? "tf32" : precision == Precision::bf16 ? "bf16" : "fp32";
-    return autotune_path(directory, "cublaslt", std::to_string(cublasLtGetVersion()), properties.name, name);
+    return autotune_path(directory, "cublaslt", std::to_string(cublasLtGetVersion()), properties.name,
+                         name_of(precision));
   }
 
   void launch(const Stream& stream, const Operation& operation, const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,

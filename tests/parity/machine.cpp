@@ -14,10 +14,10 @@ constexpr size_t arena_bytes = size_t{6} << 30;  // reserved, not used up: commi
 
 std::unique_ptr<Device> make_device(const RunOptions& options) {
   if (options.device == "cpu") {
-    if (options.numbers == Numbers::tf32 || options.numbers == Numbers::bf16) {
-      fail(ErrorKind::usage, "--dtype tf32 and bf16 are for GPUs: the CPU computes in f32 or f64");
+    if (options.numbers == Numbers::tf32) {
+      fail(ErrorKind::usage, "--dtype tf32 is for GPUs: the CPU computes in f64, f32 or bf16");
     }
-    return make_cpu_device();
+    return make_cpu_device(options.numbers == Numbers::bf16 ? Precision::bf16 : Precision::fp32);
   }
   if (!options.device.starts_with("cuda:")) {
     fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N", options.device);

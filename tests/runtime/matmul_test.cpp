@@ -3,12 +3,15 @@
 
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "runtime/error.h"
 #include "tests/support/product_check.h"
+#include "tests/support/rounded_engines.h"
 #include "tests/support/sanitizers.h"
 
 namespace bev::test {
@@ -26,7 +29,12 @@ std::string message_of(MatmulEngine& engine, const Stream& stream, DType type, c
 }
 
 using Make = std::unique_ptr<MatmulEngine> (*)();
-const Make engines[] = {make_plain_matmul, make_cpu_matmul};
+const Make engines[] = {make_plain_matmul, make_cpu_matmul, make_cpu_bf16_matmul};
+
+/// Of a float factor as an engine multiplies it.
+double rounding_of(Make make) {
+  return make == make_cpu_bf16_matmul ? 0x1p-7 : double{std::numeric_limits<float>::epsilon()};
+}
 
 }  // namespace
 
@@ -36,11 +44,37 @@ TEST_CASE("products agree with three nested loops") {
     for (const MatmulCase& test : matmul_cases()) {
       if (thread_sanitizer && test.shape.m * test.shape.n * test.shape.k > 1000000) continue;  // one thread computes it
       for (int repeat = 0; repeat < 2; ++repeat) {  // the second run finds what the first one cached
-        check_product<float>(*engine, test);
+        check_product<float>(*engine, test, rounding_of(make));
         check_product<double>(*engine, test);
       }
     }
   }
+}
+
+TEST_CASE("factors are rounded to the nearest bf16, of two the even one, and products of those are exact") {
+  const auto engine = make_cpu_bf16_matmul(), exact = make_cpu_matmul(), rounded = make_rounded_matmul(Precision::bf16);
+  for (const MatmulShape& shape : {linear_shape(150, 70, 1), with_distances({.m = 9, .n = 131, .k = 1}, 2),
+                                   with_distances({.m = 33, .n = 40, .k = 1, .transpose_a = true}, 1)}) {
+    const int64_t a_size =
+        matrix_extent(shape.transpose_a ? 1 : shape.m, shape.transpose_a ? shape.m : 1, shape.lda, 1, 0);
+    const int64_t b_size =
+        matrix_extent(shape.transpose_b ? shape.n : 1, shape.transpose_b ? 1 : shape.n, shape.ldb, 1, 0);
+    auto a = random_numbers<float>(a_size, 1), b = random_numbers<float>(b_size, 2);
+    a[0] = 1 + 0x1p-8f;  // half way: down to 1
+    a[1] = 1 + 0x3p-8f;  // half way: up to 1 + 2^-6
+    std::vector<float> c(static_cast<size_t>(shape.m * shape.ldc)), expected = c, unrounded = c;
+    engine->run({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+    rounded->run({}, DType::f32, shape, a.data(), b.data(), expected.data(), 1, 0, nullptr);
+    exact->run({}, DType::f32, shape, a.data(), b.data(), unrounded.data(), 1, 0, nullptr);
+    CHECK(c == expected);
+    CHECK(c != unrounded);
+  }
+  // What is not a number stays that, and infinity too.
+  const float a[2] = {std::bit_cast<float>(0x7fffffffu), std::numeric_limits<float>::infinity()}, b[1] = {2};
+  float c[2] = {};
+  engine->run({}, DType::f32, with_distances({.m = 2, .n = 1, .k = 1}, 0), a, b, c, 1, 0, nullptr);
+  CHECK(std::isnan(c[0]));
+  CHECK(c[1] == std::numeric_limits<float>::infinity());
 }
 
 TEST_CASE("a product gives the same bits every time") {
@@ -98,7 +132,8 @@ TEST_CASE("products with a shared operand agree with those without") {
           double worst = 0;
           for (size_t i = 0; i < c.size(); ++i) worst = std::max(worst, error_of(c[i], expected[i]));
           INFO(cpu::text(shape), ", use ", use);
-          CHECK(worst <= 1e-5 * std::sqrt(static_cast<double>(shape.k)));
+          const double a_sum = 1e-5 * std::sqrt(static_cast<double>(shape.k));  // in another order
+          CHECK(worst <= a_sum);
         }
       };
       check_sharing();

@@ -26,6 +26,16 @@ TEST_CASE("the CPU is chosen when asked for, with as many replicas as asked for"
   CHECK_THROWS_AS(choose_devices({.gpus = "", .device = "cpu", .replicas = 65}, {0}, silent), Error);
 }
 
+TEST_CASE("the CPU multiplies in bf16 where that is said, and for mixed precision only where it gains") {
+  const DeviceChoice cpu{.gpus = {}}, gpu{.gpus = {0}};
+  CHECK(precision_on(cpu, {.precision = Precision::bf16}) == Precision::bf16);
+  CHECK(precision_on(cpu, {.precision = Precision::tf32}) == Precision::fp32);
+  CHECK(precision_on(gpu, {.precision = Precision::tf32}) == Precision::tf32);
+  const RuntimeConfig mixed{.precision = Precision::bf16, .bf16_where_it_gains = true};
+  CHECK(precision_on(cpu, mixed) == (cpu_multiplies_bf16_faster() ? Precision::bf16 : Precision::fp32));
+  CHECK(precision_on(gpu, mixed) == Precision::bf16);
+}
+
 TEST_CASE("a GPU that is not there is an error that says what is") {
   const int count = survey_cuda().count;
   try {

@@ -62,6 +62,7 @@ TEST_CASE("a file of the reference's shape is read whole, and its keys act") {
   CHECK(c.optimizer.ema_max == 0.9999);
   CHECK(c.augmentation.raster_deviation == 0.02);
   CHECK(c.runtime.precision == Precision::bf16);
+  CHECK(c.runtime.bf16_where_it_gains);
   CHECK(c.training.early_stopping_patience == 10);
   CHECK(c.policy.action_max[0] == 74.05);
   CHECK(c.action_range_given);
@@ -113,6 +114,7 @@ TEST_CASE("augmentation is off unless enabled, and an explicit precision wins ov
   run.finish();
   CHECK(run.config.augmentation.raster_deviation == 0);
   CHECK(run.config.runtime.precision == Precision::fp32);
+  CHECK(!run.config.runtime.bf16_where_it_gains);
 }
 
 }  // namespace bev

@@ -99,7 +99,7 @@ TEST_CASE("a step that cannot be recorded goes on being launched, and says so on
     if (replicas == 1) check_equal(launched, outcome);
   }
   PolicySteps cpu;
-  cpu.make_device = make_cpu_device;
+  cpu.make_device = [] { return make_cpu_device(); };
   cpu.steps = 1;
   cpu.graph = true;
   CHECK(cpu.run().note == "");

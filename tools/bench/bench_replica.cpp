@@ -11,7 +11,7 @@ std::unique_ptr<Device> make_bench_device(const std::string& text, const RunConf
   if (text.empty() || choice.replicas() != 1) {
     fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N, one device", text);
   }
-  return make_device(choice, 0, {.precision = run.runtime.precision, .cache_directory = run.runtime.autotune_cache});
+  return make_device(choice, 0, run.runtime);
 }
 
 std::unique_ptr<Task> make_policy_task(ParameterStore& store, const RunConfig& run, Device& device) {

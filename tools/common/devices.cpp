@@ -90,9 +90,17 @@ DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>
   return {.gpus = {}, .cpu_replicas = std::max(1, request.replicas)};
 }
 
-std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const CudaOptions& options) {
-  if (choice.gpus.empty()) return make_cpu_device();
-  return make_cuda_device(choice.gpus[static_cast<size_t>(rank)], options);
+Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime) {
+  if (!choice.gpus.empty()) return runtime.precision;
+  const bool gains = cpu_multiplies_bf16_faster() || !runtime.bf16_where_it_gains;
+  return runtime.precision == Precision::bf16 && gains ? Precision::bf16 : Precision::fp32;
+}
+
+std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const RuntimeConfig& runtime) {
+  const Precision precision = precision_on(choice, runtime);
+  if (choice.gpus.empty()) return make_cpu_device(precision);
+  return make_cuda_device(choice.gpus[static_cast<size_t>(rank)],
+                          {.precision = precision, .cache_directory = runtime.autotune_cache});
 }
 
 std::shared_ptr<Rendezvous> meet(const DeviceChoice& choice, const std::string& label) {

@@ -8,6 +8,7 @@
 
 #include "runtime/device.h"
 #include "runtime/distributed/communicator.h"
+#include "tools/common/run_config.h"
 
 namespace bev {
 
@@ -33,8 +34,12 @@ std::vector<int> parse_gpus(const std::string& text, int count);
 DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>& configured,
                             const std::function<void(const std::string&)>& note);
 
-/// The device of replica `rank`.
-std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const CudaOptions& options);
+/// The precision in which `choice` multiplies: what `runtime` says; but on the CPU fp32 for tf32, and for a bf16 that
+/// only `use_mixed_precision` asked for if the CPU gains nothing by it.
+Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime);
+
+/// The device of replica `rank`, in that precision.
+std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const RuntimeConfig& runtime);
 
 /// Where the replicas meet for collectives over their devices' memory: NCCL for GPUs of their own, threads otherwise.
 std::shared_ptr<Rendezvous> meet(const DeviceChoice& choice, const std::string& label);

@@ -70,8 +70,7 @@ void Evaluation::run(const std::string& checkpoint, const std::vector<std::strin
   const auto meeting = meet_by_threads(1, "gradients");
   group.run([&](int rank) {
     ReplicaParts parts;
-    parts.device =
-        make_device(devices, rank, {.precision = c.runtime.precision, .cache_directory = c.runtime.autotune_cache});
+    parts.device = make_device(devices, rank, c.runtime);
     parts.device->make_current();
     parts.host = &group.host(rank);
     parts.activity = &group.activity(rank);

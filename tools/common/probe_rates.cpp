@@ -42,7 +42,7 @@ LinkReport measure_links(const std::vector<int>& gpus) {
   ReplicaGroup group(choice.replicas(), {.timeout_s = link_timeout_s});
   LinkReport out;
   group.run([&](int rank) {
-    const auto device = make_device(choice, rank, {});
+    const auto device = make_device(choice, rank, {.autotune_cache = ""});
     device->make_current();
     const auto communicator = group.connect(rank, meeting, *device);
     LinkReport report = check_links(*communicator, group.host(rank), *device, link_bytes);

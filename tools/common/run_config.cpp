@@ -145,7 +145,7 @@ void bind_training(Settings& s, RunConfig& c) {
   s.bind("model_optimization.warmup_steps", c.warmup_steps, "optimiser steps");
   s.bind("model_optimization.lr_scheduler", c.schedule, schedules, "");
   s.bind("model_optimization.use_mixed_precision", c.mixed_precision,
-         "bf16 products where the device has them, unless runtime.precision says otherwise");
+         "bf16 products where the device gains by them, unless runtime.precision says otherwise");
   s.bind("logging.log_freq", t.log_freq, "steps between lines");
   s.bind("logging.run_name", c.run_name, "for the run's record");
   s.bind("logging.pictures", t.pictures, "validation pictures kept each time");
@@ -163,7 +163,7 @@ void bind_training(Settings& s, RunConfig& c) {
 void bind_runtime(Settings& s, RunConfig& c) {
   RuntimeConfig& r = c.runtime;
   s.bind("runtime.precision", r.precision, precisions,
-         "of products on the GPU, convolutions at tf32 where it says bf16; the CPU computes in fp32");
+         "of products; where it says bf16 a GPU's convolutions are at tf32; on the CPU tf32 is fp32");
   s.alias("precision", "runtime.precision");
   s.bind("runtime.cuda_graph", r.cuda_graph, on_or_off,
          "auto: on a GPU a step is recorded once and repeated; off: every kernel is launched by itself");
@@ -259,7 +259,10 @@ void ConfiguredRun::finish() {
     fail(ErrorKind::usage, "action_stats: give both min and max, or neither: then the data set's are used");
   }
   c.action_range_given = settings.given("action_stats.min");
-  if (!settings.given("runtime.precision") && c.mixed_precision) c.runtime.precision = Precision::bf16;
+  if (!settings.given("runtime.precision") && c.mixed_precision) {
+    c.runtime.precision = Precision::bf16;
+    c.runtime.bf16_where_it_gains = true;
+  }
   if (!c.augment) c.augmentation = {};
   c.optimizer.beta1 = c.betas[0];
   c.optimizer.beta2 = c.betas[1];

@@ -45,6 +45,7 @@ struct TrainingConfig {
 
 struct RuntimeConfig {
   Precision precision = Precision::tf32;
+  bool bf16_where_it_gains = false;  // bf16 is what use_mixed_precision asked for, and no more than that
   std::string autotune_cache = "runs/autotune";
   double bucket_mib = 25;  // of gradients in one reduction
   bool cuda_graph = true;  // where the device can

@@ -106,8 +106,7 @@ TrainingOutcome TrainingRun::run_replica(ReplicaGroup& group, int rank, StopRequ
   const RunConfig& c = run_.config;
   const int replicas = request_.devices.replicas();
   ReplicaParts parts;
-  parts.device = make_device(request_.devices, rank,
-                             {.precision = c.runtime.precision, .cache_directory = c.runtime.autotune_cache});
+  parts.device = make_device(request_.devices, rank, c.runtime);
   parts.device->make_current();
   parts.host = &group.host(rank);
   parts.activity = &group.activity(rank);

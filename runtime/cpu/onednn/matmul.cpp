@@ -68,13 +68,13 @@ class CpuMatmul : public MatmulEngine {
 
   static void multiply(const MatmulShape& shape, const double* a, const double* b, double* c, double alpha,
                        bool accumulate, const double* bias) {
-    cpu::block_matmul(shape, a, b, c, alpha, accumulate, bias);
+    cpu::block_matmul<cpu::Exact<double>>(shape, a, b, c, alpha, accumulate, bias);
   }
 
   void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
                 const float* bias) {
     if (alpha != 1 || !worth_the_library(shape)) {
-      return cpu::block_matmul(shape, a, b, c, alpha, accumulate, bias);
+      return cpu::block_matmul<cpu::Exact<float>>(shape, a, b, c, alpha, accumulate, bias);
     }
     const int64_t kind = shape.transpose_a + 2 * shape.transpose_b + 4 * accumulate + 8 * (bias != nullptr);
     onednn::Product& product =
@@ -87,7 +87,7 @@ class CpuMatmul : public MatmulEngine {
   }
 
   onednn::Prepared<onednn::Product, 8> products_;
-  cpu::SharedOperands shared_;
+  cpu::SharedOperands<cpu::Exact<float>> shared_;
   cpu::Scratch scratch_;
 };
 

@@ -1,10 +1,10 @@
-// device_cases cpu [NAME], device_cases cuda fp32|tf32|bf16 [NAME]: every gradient case in float on a device, its
+// device_cases cpu|cuda [fp32|tf32|bf16] [NAME]: every gradient case in float on a device, its
 // output and all gradients against float64 on the CPU. Prints the worst error of each (of those whose name contains
 // NAME) and what it may be; exits with 1 if one is too large, with 77 where there is no GPU.
 //
-// How far a case may be off depends on its conditioning. On a GPU the measure is the CPU's own error with inputs of
-// products rounded as tensor cores round them. float32 is compared element by element; in coarser arithmetic a ReLU may
-// flip here and there, so tensors are compared by their norms.
+// How far a case may be off depends on its conditioning. Except for fp32 on the CPU the measure is the CPU's own error
+// with inputs of products rounded beforehand as the device rounds them. float32 is compared element by element; in
+// coarser arithmetic a ReLU may flip here and there, so tensors are compared by their norms.
 #include <array>
 #include <string_view>
 
@@ -42,9 +42,15 @@ Outcome outcome_of(const GradientCase& test, const Row& row, bool on_gpu) {
   rounded.context.convolution = make_rounded_convolution(row.precision);
   const auto expected = evaluate(test, exact.context);
   const GradientResult of_cpu = row.compare(evaluate(test, rounded.context), expected);
-  if (!on_gpu) return {of_cpu, on_cpu_at_most};
-  GpuContext gpu(row.precision);
-  return {row.compare(evaluate(test, gpu.context), expected), row.roundings + times_the_cpu * of_cpu.worst_error};
+  if (!on_gpu && row.precision == Precision::fp32) return {of_cpu, on_cpu_at_most};
+  const double at_most = row.roundings + times_the_cpu * of_cpu.worst_error;
+  if (on_gpu) {
+    GpuContext gpu(row.precision);
+    return {row.compare(evaluate(test, gpu.context), expected), at_most};
+  }
+  CpuContext cpu(DType::f32);
+  cpu.context.matmul = make_cpu_bf16_matmul();
+  return {row.compare(evaluate(test, cpu.context), expected), at_most};
 }
 
 int run(bool on_gpu, const Row& row, std::string_view wanted) {
@@ -67,13 +73,14 @@ int run(bool on_gpu, const Row& row, std::string_view wanted) {
 int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   const bool on_gpu = !arguments.empty() && arguments[0] == "cuda";
-  const size_t before_name = on_gpu ? 2 : 1;
-  const Row* row = on_gpu ? nullptr : rows.data();
+  const Row* row = rows.data();
+  size_t before_name = 1;
   for (const Row& known : rows) {
-    if (on_gpu && arguments.size() > 1 && known.name == arguments[1]) row = &known;
+    if (arguments.size() > 1 && known.name == arguments[1]) row = &known, before_name = 2;
   }
-  if (!row || arguments.empty() || (!on_gpu && arguments[0] != "cpu") || arguments.size() > before_name + 1) {
-    fmt::print(stderr, "usage: device_cases cpu [NAME], or device_cases cuda fp32|tf32|bf16 [NAME]\n");
+  const bool on_cpu = !arguments.empty() && arguments[0] == "cpu" && row->precision != Precision::tf32;
+  if (!(on_gpu || on_cpu) || arguments.size() > before_name + 1) {
+    fmt::print(stderr, "usage: device_cases cpu [fp32|bf16] [NAME], or device_cases cuda [fp32|tf32|bf16] [NAME]\n");
     return static_cast<int>(ErrorKind::usage);
   }
   if (on_gpu && survey_cuda().count == 0) {

@@ -1,6 +1,7 @@
 #include "runtime/cpu/admit.h"
 
 #include "runtime/error.h"
+#include "runtime/tally.h"
 
 namespace bev::cpu {
 
@@ -33,6 +34,13 @@ void require_host(const Stream& stream, const char* what) {
     fail(ErrorKind::runtime, "{} was asked of the CPU's engine on a stream of cuda:{}: expected a stream of the CPU",
          what, stream.ordinal);
   }
+}
+
+bool admit(const Stream& stream, const MatmulShape& shape, double beta) {
+  require_valid(shape, beta);
+  if (tallied(stream, shape)) return false;
+  require_host(stream, "a product");
+  return true;
 }
 
 void require_valid(const MatmulShape& s, double beta) {

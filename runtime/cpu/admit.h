@@ -19,6 +19,10 @@ std::string text(const ConvolutionShape& shape);
 /// Throws Error on a CUDA stream. `what` is a literal: "a product".
 void require_host(const Stream& stream, const char* what);
 
+/// Whether a product is to be computed here: false on a dry stream, whose tally it is added to. Throws Error as
+/// require_valid() and require_host() do.
+bool admit(const Stream& stream, const MatmulShape& shape, double beta);
+
 /// Throws Error if sizes are negative, rows overlap, members of the batch overlap in C, or `beta` is neither 0 nor 1.
 void require_valid(const MatmulShape& shape, double beta);
 /// Throws Error if a size or the stride is not positive, padding is negative, no output is left, or `beta` is neither 0

@@ -24,8 +24,6 @@ int64_t column_pieces(int64_t columns, int64_t blocks, int64_t threads, int64_t 
 template <class Factor, class T>
 void block_matmul(const MatmulShape& s, const T* a, const T* b, T* c, T alpha, bool accumulate, const T* bias) {
   using B = Blocking<Factor>;
-  const Operand<T> left{a, s.transpose_a ? 1 : s.lda, s.transpose_a ? s.lda : 1};
-  const Operand<T> right{b, s.transpose_b ? 1 : s.ldb, s.transpose_b ? s.ldb : 1};
   const int64_t down = divide_up(s.m, B::rows), strips = divide_up(s.n, B::tile_columns);
   if (s.batch * down * strips == 0) return;
   const int64_t threads = flop_of(s) < serial_below ? 1 : max_threads();
@@ -34,8 +32,8 @@ void block_matmul(const MatmulShape& s, const T* a, const T* b, T* c, T alpha, b
     const int64_t member = task / (down * pieces), row = task / pieces % down * B::rows;
     const int64_t first = strips * (task % pieces) / pieces * B::tile_columns;
     const int64_t end = std::min(s.n, strips * (task % pieces + 1) / pieces * B::tile_columns);
-    const Operand<T> rows{left.data + member * s.stride_a, left.row, left.column};
-    const Operand<T> columns{right.data + member * s.stride_b, right.row, right.column};
+    const Operand<T> rows = left_operand(s, a + member * s.stride_a);
+    const Operand<T> columns = right_operand(s, b + member * s.stride_b);
     multiply<Factor>(std::min(B::rows, s.m - row), end - first, s.k, rows.from(row, 0), columns.from(0, first),
                      c + member * s.stride_c + row * s.ldc + first, s.ldc,
                      {alpha, accumulate, bias ? bias + first : nullptr});

@@ -1,8 +1,8 @@
-// Products by one thread, in blocks that fit the caches: what the plain loops of matmul and
-// convolution are made of, and the fastest way for products with few rows (onednn/matmul.cpp has figures). Blocks of A
-// and B are packed on the stack, transposed where needed, and multiplied in tiles that registers hold; all in the
-// compiler's own vector type, so one source serves every instruction set. Each element is summed over the depth in
-// order: bits depend on the depth alone, not on how rows and columns are shared out.
+// Products by one thread, in blocks that fit the caches: what the plain loops of matmul and convolution are made of,
+// and the fastest way for products with few rows (onednn/matmul.cpp has figures). Blocks of A and B are packed
+// (packing.h) and multiplied in tiles that registers hold, in the compiler's own vector type: one source serves every
+// instruction set. Each element is summed over the depth in order: bits depend on the depth alone, not on how rows and
+// columns are shared out.
 #pragma once
 
 #include <algorithm>

@@ -35,7 +35,7 @@ void PackedOperand<Factor>::pack(const MatmulShape& s, const Number* b) {
   const Layout<Factor> layout{s.n, s.k};
   packed_ = static_cast<typename Factor::Packed*>(
       memory_.get(static_cast<size_t>(layout.size()) * sizeof(typename Factor::Packed)));
-  const Operand<Number> right{b, s.transpose_b ? 1 : s.ldb, s.transpose_b ? s.ldb : 1};
+  const Operand<Number> right = right_operand(s, b);
 #pragma omp parallel for schedule(static) if (layout.size() >= 65536)
   for (int64_t strip = 0; strip < layout.strips(); ++strip) {
     const int64_t j = strip * B::tile_columns, wide = std::min(B::tile_columns, s.n - j);
@@ -50,7 +50,7 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
                                      const Number* bias) const {
   using B = Blocking<Factor>;
   const Layout<Factor> layout{s.n, s.k};
-  const Operand<Number> left{a, s.transpose_a ? 1 : s.lda, s.transpose_a ? s.lda : 1};
+  const Operand<Number> left = left_operand(s, a);
   const int64_t threads = flop_of(s) < serial_below ? 1 : max_threads(), blocks = divide_up(s.m, B::rows);
   // Pieces of columns, two a thread where there are few blocks of rows: each packs its rows of A for itself.
   const int64_t pieces = threads == 1 ? 1 : std::min(layout.strips(), divide_up(2 * threads, blocks));

@@ -9,7 +9,7 @@
 
 namespace bev::cpu {
 
-/// Of products whose factors are as Factor says (factors.h): Exact<float>, Exact<double> or Bf16.
+/// Of products whose factors are as Factor says (factors.h): Exact<float> or Bf16.
 template <class Factor>
 class PackedOperand {
  public:

@@ -8,6 +8,7 @@
 
 #include "runtime/cpu/factors.h"
 #include "runtime/cpu/vector.h"
+#include "runtime/matmul.h"
 
 namespace bev::cpu {
 
@@ -24,6 +25,16 @@ struct Operand {
   Operand from(int64_t i, int64_t j) const { return {at(i, j), row, column}; }
 };
 
+/// A and B of a product's shape, the first of a batch.
+template <class T>
+Operand<T> left_operand(const MatmulShape& s, const T* a) {
+  return {a, s.transpose_a ? 1 : s.lda, s.transpose_a ? s.lda : 1};
+}
+template <class T>
+Operand<T> right_operand(const MatmulShape& s, const T* b) {
+  return {b, s.transpose_b ? 1 : s.ldb, s.transpose_b ? s.ldb : 1};
+}
+
 /// Sizes of register tiles and of packed blocks. The sums of a tile, two vectors of B and one element of A fill the
 /// registers: 32 of them with AVX-512, 16 without.
 template <class Factor>
@@ -38,7 +49,7 @@ struct Blocking {
   /// Distance of packed rows of A, a cache line more than the depth: rows of a tile lie in different sets of the cache.
   static constexpr int64_t a_row = packed_depth + 64 / static_cast<int64_t>(sizeof(Packed));
 
-  static constexpr int64_t packed(int64_t numbers) { return (numbers + Factor::numbers - 1) / Factor::numbers; }
+  static constexpr int64_t packed(int64_t numbers) { return divide_up(numbers, Factor::numbers); }
 };
 
 namespace detail {

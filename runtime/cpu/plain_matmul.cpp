@@ -4,7 +4,6 @@
 #include "runtime/cpu/admit.h"
 #include "runtime/cpu/block_matmul.h"
 #include "runtime/matmul.h"
-#include "runtime/tally.h"
 
 namespace bev {
 
@@ -14,9 +13,7 @@ class PlainMatmul : public MatmulEngine {
  public:
   void run(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
            double alpha, double beta, const void* bias) override {
-    cpu::require_valid(shape, beta);
-    if (tallied(stream, shape)) return;
-    cpu::require_host(stream, "a product");
+    if (!cpu::admit(stream, shape, beta)) return;
     visit_float(type, [&]<class T>(T) {
       cpu::block_matmul<cpu::Exact<T>>(shape, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(c),
                                        static_cast<T>(alpha), beta != 0, static_cast<const T*>(bias));

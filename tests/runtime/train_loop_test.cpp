@@ -370,49 +370,6 @@ TEST_CASE("who is asked to end finishes the step, writes a checkpoint and can go
   }
 }
 
-TEST_CASE("a model too large for the device is refused with a table and the largest micro-batch that fits") {
-  ReplicaGroup group(1);
-  group.run([&](int rank) {
-    const auto device = make_cpu_device();
-    ParameterStore store;
-    test::TinyTask task(store, 1000);
-    MemoryPlanner planner(task, store, *device, test::tiny_fields(DType::f32), DType::f32, {}, {}, group.host(rank));
-    const MemoryPlan small = planner.plan(4), large = planner.plan(400);
-    CHECK(small.order.size() == 4);
-    CHECK(small.kept == large.kept);
-    CHECK(small.peak < large.peak);
-    CHECK(small.extent >= small.peak);
-    CHECK(small.work.matmul_flop == doctest::Approx(4.0 * 2 * 1000 * (2 * 5 + 3 * 3)).epsilon(1e-9));
-    CHECK(contains(large.table(), "optimizer"));
-    CHECK(contains(large.table(), "weights"));
-    CHECK(contains(large.table(), "net"));
-    const size_t limit = planner.plan(123).extent;
-    try {
-      planner.plan_within(400, limit);
-      FAIL("it fits");
-    } catch (const OutOfMemory& error) {
-      CHECK(contains(error.what(), "the largest micro-batch that fits is 123"));
-      CHECK(contains(error.table(), "MiB"));
-    }
-    CHECK(contains(error_of(ErrorKind::runtime, [&] { planner.plan_within(400, 1 << 10); }), "not even"));
-    CHECK(planner.plan_within(123, limit).extent == limit);
-  });
-}
-
-TEST_CASE("the plan is what the run takes") {
-  const TemporaryFolder folder;
-  TinyRun run = tiny(folder, 1);
-  run.before_run = [](Trainer&, test::TinySource&, test::TinyTask&, Replica& replica) {
-    // All that is kept is there; what is small lies beside the plan.
-    CHECK(replica.context().arena->in_use() >= replica.memory().kept);
-    CHECK(replica.context().arena->in_use() < replica.memory().kept + (1 << 16));
-    CHECK(replica.parameters().trained().size() == 4);
-    CHECK(replica.parameters().trained()[0]->name == "net.2.weight");
-    CHECK_FALSE(replica.parameters().find("unused")->trainable);
-  };
-  run.run();
-}
-
 TEST_CASE("a bucket that one replica forgets to reduce is named after the first step, clipped gradients or not") {
   const TemporaryFolder folder;
   TinyRun run = tiny(folder, 1);

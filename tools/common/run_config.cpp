@@ -139,7 +139,8 @@ void bind_training(Settings& s, RunConfig& c) {
          "what a loss or gradient that is not finite does");
   s.bind("training.nonfinite_skips_at_most", t.nonfinite_skips_at_most, "then it stops after all");
   s.bind("training.collective_timeout_s", t.collective_timeout_s, "a replica that is later than this has failed");
-  s.bind("training.agreement_freq", t.agreement_freq, "steps between comparisons of all replicas' weights");
+  s.bind("training.agreement_freq", t.agreement_freq,
+         "steps between comparisons of all replicas' weights and sums of gradients");
   s.legacy("training.image_data_root", "bev_data convert reads it; the trainer reads converted data sets");
   s.bind("model_optimization.gradient_accumulation_steps", t.accumulation, "micro-steps an optimiser step");
   s.bind("model_optimization.warmup_steps", c.warmup_steps, "optimiser steps");

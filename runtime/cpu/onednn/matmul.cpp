@@ -9,11 +9,9 @@
 //   [72 x 64] x [519 x 64]^T, heads of 16         70, 101
 //   [8 x 96] x [96 x 96]^T                        61,  69   (and oneDNN wakes its team: 2 us more with 2 threads)
 #include "runtime/matmul.h"
-#include "runtime/cpu/admit.h"
-#include "runtime/cpu/block_matmul.h"
 #include "runtime/cpu/onednn/binding.h"
 #include "runtime/cpu/onednn/prepared.h"
-#include "runtime/cpu/shared_operands.h"
+#include "runtime/cpu/sharing_matmul.h"
 #include "runtime/cpu/threads.h"
 #include "runtime/cpu/vector.h"
 #include "runtime/tally.h"
@@ -31,48 +29,13 @@ bool worth_the_library(const MatmulShape& s) {
   return s.batch == 1 ? s.m >= 16 && flop >= 4e6 : flop >= 5e7;
 }
 
-class CpuMatmul : public MatmulEngine {
+class CpuMatmul final : public cpu::SharingMatmul<cpu::Exact<float>> {
  public:
-  void run(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
-           double alpha, double beta, const void* bias) override {
-    cpu::require_valid(shape, beta);
-    if (tallied(stream, shape)) return;
-    cpu::require_host(stream, "a product");
-    compute(type, shape, a, b, c, alpha, beta, bias);
-  }
-
-  void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
-                  double alpha, double beta, const void* bias) override {
-    cpu::require_valid(shape, beta);
-    if (tallied(stream, shape)) return;
-    cpu::require_host(stream, "a product");
-    if (type == DType::f32 && cpu::vector_bytes >= 32 &&
-        shared_.multiply(shape, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c),
-                         static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias))) {
-      return;
-    }
-    compute(type, shape, a, b, c, alpha, beta, bias);
-  }
-
- protected:
-  void keep_shared(bool on) override { shared_.keep(on); }
+  CpuMatmul() : SharingMatmul(cpu::vector_bytes >= 32) {}
 
  private:
-  void compute(DType type, const MatmulShape& shape, const void* a, const void* b, void* c, double alpha, double beta,
-               const void* bias) {
-    visit_float(type, [&]<class T>(T) {
-      multiply(shape, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(c), static_cast<T>(alpha),
-               beta != 0, static_cast<const T*>(bias));
-    });
-  }
-
-  static void multiply(const MatmulShape& shape, const double* a, const double* b, double* c, double alpha,
-                       bool accumulate, const double* bias) {
-    cpu::block_matmul<cpu::Exact<double>>(shape, a, b, c, alpha, accumulate, bias);
-  }
-
   void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
-                const float* bias) {
+                const float* bias) override {
     if (alpha != 1 || !worth_the_library(shape)) {
       return cpu::block_matmul<cpu::Exact<float>>(shape, a, b, c, alpha, accumulate, bias);
     }
@@ -87,7 +50,6 @@ class CpuMatmul : public MatmulEngine {
   }
 
   onednn::Prepared<onednn::Product, 8> products_;
-  cpu::SharedOperands<cpu::Exact<float>> shared_;
   cpu::Scratch scratch_;
 };
 

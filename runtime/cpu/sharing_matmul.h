@@ -1,0 +1,60 @@
+// What the CPU's engines have in common: calls are checked at the door, right operands that products of a step share
+// are kept packed, and double goes to the project's own blocks. An engine adds how it multiplies floats.
+#pragma once
+
+#include "runtime/cpu/admit.h"
+#include "runtime/cpu/block_matmul.h"
+#include "runtime/cpu/shared_operands.h"
+#include "runtime/matmul.h"
+
+namespace bev::cpu {
+
+/// Factor (factors.h) says how factors of floats are multiplied where operands are kept packed: Exact<float> or Bf16.
+template <class Factor>
+class SharingMatmul : public MatmulEngine {
+ public:
+  /// `shares`: whether packing operands is worth it at all.
+  explicit SharingMatmul(bool shares) : shares_(shares) {}
+
+  void run(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
+           double alpha, double beta, const void* bias) final {
+    if (admit(stream, shape, beta)) compute(type, shape, a, b, c, alpha, beta, bias);
+  }
+
+  void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
+                  double alpha, double beta, const void* bias) final {
+    if (!admit(stream, shape, beta)) return;
+    if (shares_ && type == DType::f32 &&
+        shared_.multiply(shape, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c),
+                         static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias))) {
+      return;
+    }
+    compute(type, shape, a, b, c, alpha, beta, bias);
+  }
+
+ protected:
+  void keep_shared(bool on) final { shared_.keep(on); }
+  /// C = alpha A B (+ C, if `accumulate`) (+ bias) for a valid shape.
+  virtual void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha,
+                        bool accumulate, const float* bias) = 0;
+
+ private:
+  void compute(DType type, const MatmulShape& shape, const void* a, const void* b, void* c, double alpha, double beta,
+               const void* bias) {
+    visit_float(type, [&]<class T>(T) {
+      const auto* left = static_cast<const T*>(a);
+      const auto* right = static_cast<const T*>(b);
+      const auto* row = static_cast<const T*>(bias);
+      if constexpr (std::is_same_v<T, float>) {
+        multiply(shape, left, right, static_cast<T*>(c), static_cast<T>(alpha), beta != 0, row);
+      } else {
+        block_matmul<Exact<T>>(shape, left, right, static_cast<T*>(c), alpha, beta != 0, row);
+      }
+    });
+  }
+
+  const bool shares_;
+  SharedOperands<Factor> shared_;
+};
+
+}  // namespace bev::cpu

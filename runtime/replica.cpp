@@ -1,6 +1,7 @@
 #include "runtime/replica.h"
 
 #include "runtime/distributed/shared.h"
+#include "runtime/distributed/statistics.h"
 #include "runtime/train/initialise.h"
 #include "runtime/transfer.h"
 
@@ -56,6 +57,8 @@ void Replica::warm_up(const std::vector<FieldSpec>& fields) {
   Batch batch = batch_in_arena(context, fields, config_.micro_batch);
   for (const Batch::Field& field : batch.fields) zero(device(), context.stream, field.value);
   batch.samples.assign(batch.samples.size(), -1);  // padding: nobody is told of them
+  UnsummedStatistics statistics(size());
+  context.statistics = &statistics;
   context.tape.begin(store_, false);
   {
     const Variable loss = task_->loss(context, batch);
@@ -69,6 +72,7 @@ void Replica::warm_up(const std::vector<FieldSpec>& fields) {
   context.tape.set_recording(true);
   context.training = true;
   context.restart_random_places();
+  context.statistics = nullptr;
   device().synchronize(context.stream);
 }
 

@@ -22,4 +22,16 @@ class CommunicatedStatistics final : public StatisticsReducer {
   Communicator& communicator_;
 };
 
+/// In the reducer's place where replicas do not meet, as in a dry run or a warm-up: it says how many there are, so that
+/// what depends on their number is as in a step, and sums nothing.
+class UnsummedStatistics final : public StatisticsReducer {
+ public:
+  explicit UnsummedStatistics(int replicas) : replicas_(replicas) {}
+  int replicas() const override { return replicas_; }
+  void all_reduce(const Stream&, void*, int64_t, DType) override {}
+
+ private:
+  int replicas_;
+};
+
 }  // namespace bev

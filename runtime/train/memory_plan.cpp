@@ -1,5 +1,6 @@
 #include "runtime/train/memory_plan.h"
 
+#include "runtime/distributed/statistics.h"
 #include "runtime/train/inputs.h"
 
 namespace bev {
@@ -66,6 +67,8 @@ MemoryPlan MemoryPlanner::dry_run(int64_t micro_batch, const std::vector<Paramet
   const Stream stream{.kind = DeviceKind::dry, .tally = &plan.work};
   const StepState state;
   Context context(stream, arena, engines_.matmul, engines_.convolution, &state, dtype_);
+  UnsummedStatistics statistics(communicator_.size());
+  context.statistics = &statistics;
 
   // What is kept, in the order of Replica's construction.
   store_.allocate(*arena, dtype_, order, [](void*, size_t) {});

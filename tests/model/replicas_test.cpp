@@ -136,6 +136,16 @@ TEST_CASE("replicas compute what one computes: rasters, float64" * doctest::skip
 }
 TEST_CASE("replicas compute what one computes: rasters, float32") { check_replicas(BevMode::raster, DType::f32); }
 
+TEST_CASE("replicas compute what one computes: batch norm with one value a channel on each") {
+  PolicyRun run = run_of(BevMode::raster, DType::f64, 1);
+  run.policy.bev_input_size = {32, 32};  // 1 x 1 where the backbone ends
+  run.global_batch = 8;
+  run.steps = 2;
+  const PolicyOutcome one = run_policy(run);
+  run.replicas = 8;
+  check_same(run_policy(run), one, run.dtype);
+}
+
 TEST_CASE("replicas whose batch norm looks at their own images alone compute something else") {
   PolicyRun run = run_of(BevMode::raster, DType::f64, 1);
   run.policy.sync_batch_norm = false;

@@ -10,7 +10,9 @@
 #include "runtime/ops/batch_norm.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/mean_squared_error.h"
+#include "runtime/replica.h"
 #include "tests/support/cpu_context.h"
+#include "tests/support/recording_device.h"
 
 using namespace bev;
 
@@ -81,6 +83,40 @@ std::vector<Result> run(int replicas) {
   return results;
 }
 
+/// Batch norm of what a batch holds, and of nothing else.
+struct NormTask final : Task {
+  NormTask(ParameterStore& store, bool synchronised)
+      : norm{.gamma = &store.declare("gamma", {channels}, Init::constant(1)),
+             .beta = &store.declare("beta", {channels}, Init::constant(0)),
+             .running_mean = &store.declare_buffer("mean", {channels}, 0),
+             .running_variance = &store.declare_buffer("variance", {channels}, 1)},
+        synchronised(synchronised) {}
+
+  Variable loss(Context& context, const Batch& batch) override {
+    const Variable y = batch_norm(context, Variable(batch.at("x")), norm,
+                                  {.of_batch = context.training, .synchronised = synchronised});
+    return mean_squared_error(context, y, batch.at("target"));
+  }
+  void validate(Context& context, const Batch& batch, MetricSums&) override { loss(context, batch); }
+
+  BatchNormParameters norm;
+  bool synchronised;
+};
+
+/// Replicas of NormTask with one sample of one value a channel each, made as training makes them.
+void make_replicas(int replicas, bool synchronised, const std::function<std::unique_ptr<Device>()>& make_device) {
+  ReplicaGroup group(replicas);
+  const auto gradients = meet_by_threads(replicas, "gradients");
+  group.run([&](int rank) {
+    ReplicaParts parts{.device = make_device(), .host = &group.host(rank)};
+    parts.gradients = group.connect(rank, gradients, *parts.device);
+    const Replica replica(
+        std::move(parts), [&](ParameterStore& store) { return std::make_unique<NormTask>(store, synchronised); },
+        {{"x", DType::f32, {channels}}, {"target", DType::f32, {channels}}}, {.micro_batch = 1});
+    CHECK(replica.context().statistics == nullptr);  // whoever made the replica gives it the real one
+  });
+}
+
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double largest = 0;
@@ -104,5 +140,16 @@ TEST_CASE("batch norm over shares is batch norm over the union") {
       CHECK(result.gradients == many[0].gradients);
       CHECK(result.statistics == many[0].statistics);
     }
+  }
+}
+
+TEST_CASE("replicas with one value a channel each are planned and warmed up, where the union has more") {
+  const std::function<std::unique_ptr<Device>()> devices[] = {
+      [] { return make_cpu_device(); },
+      [] { return std::make_unique<test::RecordingDevice>(); }};  // which is warmed up, as a GPU is
+  for (const auto& device : devices) {
+    CHECK_NOTHROW(make_replicas(2, true, device));
+    CHECK_THROWS_WITH_AS(make_replicas(1, true, device), doctest::Contains("one value a channel"), Error);
+    CHECK_THROWS_WITH_AS(make_replicas(2, false, device), doctest::Contains("one value a channel"), Error);
   }
 }

@@ -44,6 +44,8 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
                   [&](void* memory, size_t bytes) { device.zero(compute, memory, bytes); });
   if (device.kind() == DeviceKind::cuda) warm_up(fields);
   if (rank() == 0) initialise(store_, device, compute, config.seed);
+  // All have their memory and their algorithms: what a library takes of either while a collective waits can hang all.
+  if (size() > 1) host().barrier("before values are shared");
   broadcast_values(gradients(), *context_, store_, 0);
   reducer_ = std::make_unique<GradientReducer>(store_, gradients(), config.reducer);
   reducer_->attach(context_->tape, compute);
@@ -59,8 +61,10 @@ void Replica::warm_up(const std::vector<FieldSpec>& fields) {
   batch.samples.assign(batch.samples.size(), -1);  // padding: nobody is told of them
   UnsummedStatistics statistics(size());
   context.statistics = &statistics;
-  context.tape.begin(store_, false);
-  {
+  for (const bool adds : {false, true}) {
+    if (adds && !config_.accumulates) continue;
+    context.restart_random_places();
+    context.tape.begin(store_, adds);
     const Variable loss = task_->loss(context, batch);
     context.tape.backward(loss, [&](const Tensor& d_loss, bool) { zero(device(), context.stream, d_loss); });
   }

@@ -26,6 +26,7 @@ struct ReplicaParts {
 struct ReplicaConfig {
   DType dtype = DType::f32;  // what the model computes in: f64 on the CPU only
   int64_t micro_batch = 1;   // samples
+  bool accumulates = false;  // whether a step has several micro-batches, whose gradients are added up
   uint64_t seed = 42;        // of first values and of all that is drawn in training
   OptimizerConfig optimizer = {};
   ReducerConfig reducer = {};
@@ -58,8 +59,8 @@ class Replica {
   /// The StepState in device memory that kernels read.
   StepState* state() const { return static_cast<StepState*>(state_.get()); }
   Context& context() const { return *context_; }
-  /// Records what is put on the context's stream; every communicator that is used within a step is to be one that it
-  /// keeps in place, as gradients() is.
+  /// Records what is put on the context's stream, and keeps gradients(), the one communicator that is used within a
+  /// step, in place.
   Recorder& recorder() const { return *recorder_; }
   ParameterStore& parameters() { return store_; }
   Task& task() const { return *task_; }
@@ -69,9 +70,9 @@ class Replica {
 
  private:
   std::shared_ptr<Arena> make_arena() const;
-  /// Forward, backward and a validation batch on zeros, before parameters get their values: libraries time their
-  /// algorithms, load their code and take workspaces here, since any of that, while a collective waits for another
-  /// replica, can hang all.
+  /// Forward, backward (where a step accumulates also one that adds to gradients) and a validation batch on zeros,
+  /// before parameters get their values: libraries time their algorithms, load their code and take workspaces here,
+  /// since any of that, while a collective waits for another replica, can hang all.
   void warm_up(const std::vector<FieldSpec>& fields);
 
   std::unique_ptr<Recorder> recorder_;

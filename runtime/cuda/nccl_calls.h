@@ -5,7 +5,6 @@
 #include <nccl.h>
 
 #include <chrono>
-#include <memory>
 #include <string>
 
 #include "kernels/stream.h"
@@ -73,6 +72,5 @@ class GpuEvent {
  private:
   cudaEvent_t event_ = nullptr;
 };
-using EventHandle = std::shared_ptr<GpuEvent>;
 
 }  // namespace bev::nccl

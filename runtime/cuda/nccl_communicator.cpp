@@ -3,9 +3,12 @@
 //   - communicators are made by ncclCommInitRankConfig, each on its replica's thread, with blocking = 0: calls return
 //   at
 //     once, and ncclCommGetAsyncError is asked until they are done, so that nothing waits without a deadline;
-//   - no two threads are inside NCCL on one communicator: mutex_ is held around every call, never while waiting;
+//   - no two threads are inside NCCL on one communicator: mutex_ is held around every call, never while waiting. What
+//     may wait, ncclCommAbort, comes after the handle was taken away from everybody else;
+//   - one communicator a GPU (NcclRendezvous is made once), one stream for all its collectives: GPUs run them in the
+//     order in which replicas call them, and so none waits for one that stands behind another;
 //   - ncclSum alone (averages would rule out NVLS), on an own non-blocking stream, ordered by events;
-//   - abort() is ncclCommAbort, which ends kernels that wait for a peer; the handle is never used after it;
+//   - an abort ends all ranks, since kernels of the others wait for this one; the handles are never used after it;
 //   - graphs that captured collectives must be destroyed before the communicator.
 // NCCL reads its own environment variables (NCCL_DEBUG, NCCL_P2P_DISABLE, ...); only NCCL_DEBUG gets a default, WARN.
 #include <cuda_runtime.h>
@@ -13,22 +16,25 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
-#include "runtime/cuda/nccl_calls.h"
+#include "runtime/cuda/collective_events.h"
 #include "runtime/device.h"
-#include "runtime/distributed/communicator.h"
 
 namespace bev {
 
 namespace {
 
 using namespace nccl;
+
+constexpr double ending_s = 10;  // that kernels get to leave a GPU after an abort
+
+class NcclCommunicator;
 
 /// What the replicas share. The unique id is made by the thread that makes this.
 class NcclRendezvous final : public Rendezvous, public std::enable_shared_from_this<NcclRendezvous> {
@@ -41,13 +47,17 @@ class NcclRendezvous final : public Rendezvous, public std::enable_shared_from_t
   }
   const std::string& label() const override { return label_; }
   std::unique_ptr<Communicator> join(int rank, Device& device, double seconds) override;
-  void abort(const Error& reason) override {
-    const std::lock_guard lock(mutex_);
-    if (!aborted_) aborted_ = reason;
-  }
+  void abort(const Error& reason) override;
   std::optional<Error> aborted() const {
     const std::lock_guard lock(mutex_);
     return aborted_;
+  }
+  /// From here to its leave() an abort ends this member's collectives, on whatever thread. leave() waits for an abort
+  /// that is under way.
+  void enter(NcclCommunicator& member);
+  void leave(NcclCommunicator& member) {
+    const std::lock_guard lock(members_mutex_);
+    std::erase(members_, &member);
   }
 
   const int size;
@@ -55,9 +65,11 @@ class NcclRendezvous final : public Rendezvous, public std::enable_shared_from_t
 
  private:
   const std::string label_;
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // of the next two; held for a moment at a time
   std::optional<Error> aborted_;
   std::map<int, int> rank_on_;  // by GPU: NCCL refuses two ranks on one
+  std::mutex members_mutex_;    // held while members are ended, so that they stay
+  std::vector<NcclCommunicator*> members_;
 };
 
 class NcclCommunicator final : public Communicator {
@@ -76,12 +88,19 @@ class NcclCommunicator final : public Communicator {
     try {
       settle(result, "making a communicator");
     } catch (const Error& error) {
-      abort(error);
-      release();
+      meeting_->abort(error);
+      end(now() + ending_s);
+      give_back();
       throw;
     }
+    meeting_->enter(*this);
   }
-  ~NcclCommunicator() override { release(); }
+  ~NcclCommunicator() override {
+    if (works() && waiting_seconds() > 0) abort(Error(ErrorKind::runtime, fmt::format("replica {} left", rank_)));
+    meeting_->leave(*this);
+    if (works()) finish();
+    give_back();
+  }
 
   int rank() const override { return rank_; }
   int size() const override { return meeting_->size; }
@@ -90,19 +109,11 @@ class NcclCommunicator final : public Communicator {
   void wait_for(const Stream& compute) override {
     compute_.record(handle_of(compute));
     compute_.block(stream_);
-    if (!tracing_) return;
-    ready_ = std::make_shared<GpuEvent>(true);
-    ready_->record(handle_of(compute));
+    timer_.ready(handle_of(compute));
   }
   void release_to(const Stream& compute) override {
-    refuse_if_aborted("release_to");
-    if (tracing_) {
-      const auto needed = std::make_shared<GpuEvent>(true);
-      needed->record(handle_of(compute));
-      for (Timed& timed : timed_) {
-        if (!timed.needed) timed.needed = needed;
-      }
-    }
+    throw_if_aborted("release_to");
+    timer_.needed(handle_of(compute));
     done_.record(stream_);
     done_.block(handle_of(compute));
   }
@@ -126,29 +137,34 @@ class NcclCommunicator final : public Communicator {
   void barrier(const char* name) override {
     all_reduce(token_, 1, DType::i64, name);
     while (waiting_seconds() > 0) {
-      refuse_if_aborted(name);
+      throw_if_aborted(name);
       check_health();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
 
-  void abort(const Error& reason) override {
-    const std::lock_guard lock(mutex_);
-    if (aborted_) return;
-    aborted_ = reason;
-    if (!comm_) return;
-    ncclCommAbort(std::exchange(comm_, nullptr));  // its answer changes nothing: the handle is gone
-    const double deadline = now() + seconds_;
+  void abort(const Error& reason) override { meeting_->abort(reason); }
+  /// Ends this rank's collectives: takes the handle away, so that nobody else is inside NCCL with it or will be.
+  void end_calls() {
+    ncclComm_t gone = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      gone = std::exchange(comm_, nullptr);
+    }
+    if (gone) ncclCommAbort(gone);  // its answer changes nothing: the handle is gone
+  }
+  /// Until the kernels have left the GPU, or `deadline`.
+  void wait_until_idle(double deadline) const {
     while (cudaStreamQuery(stream_) == cudaErrorNotReady && now() < deadline) {
       cudaGetLastError();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
+    cudaGetLastError();  // the next launch is not to blame
   }
   std::string last_collective() const override {
     const std::lock_guard lock(mutex_);
     if (calls_ == 0) return "none";
-    forget_finished();
-    return fmt::format("number {}, {}, {}", calls_ - 1, last_, running_.empty() ? "finished" : "not finished");
+    return fmt::format("number {}, {}, {}", calls_ - 1, last_, running_.any() ? "not finished" : "finished");
   }
   int64_t calls() const override {
     const std::lock_guard lock(mutex_);
@@ -156,8 +172,7 @@ class NcclCommunicator final : public Communicator {
   }
   double waiting_seconds() const override {
     const std::lock_guard lock(mutex_);
-    forget_finished();
-    return running_.empty() ? 0 : std::max(now() - running_.front().asked, 1e-9);
+    return running_.any() ? std::max(now() - running_.oldest(), 1e-9) : 0;
   }
   void check_health() const override {
     const std::lock_guard lock(mutex_);
@@ -166,43 +181,14 @@ class NcclCommunicator final : public Communicator {
     if (state != ncclSuccess && state != ncclInProgress) refuse(state, "a collective");
   }
 
-  void set_tracing(bool on) override {
-    tracing_ = on;
-    if (!on) return;
-    base_ = std::make_shared<GpuEvent>(true);
-    base_->record(stream_);
-  }
-  std::vector<CollectiveTrace> take_trace() override {
-    const auto end = std::find_if_not(timed_.begin(), timed_.end(), [](const Timed& timed) {
-      return timed.needed && timed.finished->reached() && timed.needed->reached();
-    });
-    std::vector<CollectiveTrace> out;
-    std::for_each(timed_.begin(), end, [&](const Timed& timed) {
-      const auto at = [&](const EventHandle& event) { return event ? event->seconds_after(*base_) : 0.0; };
-      out.push_back(
-          {timed.name, timed.bytes, at(timed.ready), at(timed.started), at(timed.finished), at(timed.needed)});
-    });
-    timed_.erase(timed_.begin(), end);
-    return out;
-  }
+  void set_tracing(bool on) override { timer_.turn(on, stream_); }
+  std::vector<CollectiveTrace> take_trace() override { return timer_.take(); }
 
  private:
-  struct Running {
-    EventHandle finished;
-    double asked;
-  };
-  struct Timed {
-    std::string name;
-    int64_t bytes;
-    EventHandle ready, started, finished, needed;
-  };
-
   /// Calls NCCL, waits until the call is through (the collective itself runs on the stream), and notes both.
   void enqueue(const char* kind, const char* name, int64_t count, DType type, int64_t span,
                const std::function<ncclResult_t(size_t, ncclDataType_t)>& call) {
-    const EventHandle started = tracing_ ? std::make_shared<GpuEvent>(true) : nullptr;
-    const auto finished = std::make_shared<GpuEvent>(tracing_);
-    if (started) started->record(stream_);
+    timer_.begin(name, span * static_cast<int64_t>(size_of(type)), stream_);
     ncclResult_t result;
     {
       const std::lock_guard lock(mutex_);
@@ -212,19 +198,15 @@ class NcclCommunicator final : public Communicator {
       result = call(static_cast<size_t>(count), nccl_type(type));
     }
     settle(result, name);
-    finished->record(stream_);
+    timer_.end(stream_);
     const std::lock_guard lock(mutex_);
-    forget_finished();
-    running_.push_back({finished, now()});
-    if (tracing_)
-      timed_.push_back({name, span * static_cast<int64_t>(size_of(type)), ready_, started, finished, nullptr});
+    running_.add(stream_, now());
   }
 
   /// Until NCCL has done what it said it would, or failed, or the group is aborted, or time is up.
   void settle(ncclResult_t result, const char* what) {
     const double deadline = now() + seconds_;
     for (;; std::this_thread::sleep_for(std::chrono::microseconds(20))) {
-      if (const auto reason = meeting_->aborted()) throw CollectiveAborted(reason->kind(), reason->what());
       const std::lock_guard lock(mutex_);
       throw_if_aborted(what);
       if (result == ncclInProgress && ncclCommGetAsyncError(comm_, &result) != ncclSuccess) result = ncclInternalError;
@@ -242,29 +224,30 @@ class NcclCommunicator final : public Communicator {
          ncclGetErrorString(result), ncclGetLastError(comm_));
   }
   void throw_if_aborted(const char* what) const {
-    if (!aborted_) return;
-    throw CollectiveAborted(aborted_->kind(),
-                            fmt::format("replica {}: {} was ended: {}", rank_, what, aborted_->what()));
+    if (const auto reason = meeting_->aborted()) {
+      throw CollectiveAborted(reason->kind(), fmt::format("replica {}: {} was ended: {}", rank_, what, reason->what()));
+    }
   }
-  void refuse_if_aborted(const char* what) const {
+  bool works() const {
     const std::lock_guard lock(mutex_);
-    throw_if_aborted(what);
-  }
-  void forget_finished() const {
-    while (!running_.empty() && running_.front().finished->reached()) running_.pop_front();
+    return comm_ != nullptr;
   }
 
-  /// In order: the communicator, what its kernels used, the stream.
-  void release() {
-    if (comm_ && waiting_seconds() > 0) abort(Error(ErrorKind::runtime, fmt::format("replica {} left", rank_)));
-    if (comm_) {
-      try {
-        settle(ncclCommFinalize(comm_), "finalising a communicator");
-        ncclCommDestroy(std::exchange(comm_, nullptr));
-      } catch (const Error& error) {
-        abort(error);
-      }
+  void end(double deadline) {
+    end_calls();
+    wait_until_idle(deadline);
+  }
+  void finish() {
+    try {
+      settle(ncclCommFinalize(comm_), "finalising a communicator");
+      ncclCommDestroy(std::exchange(comm_, nullptr));
+    } catch (const Error& error) {
+      meeting_->abort(error);
+      end(now() + ending_s);
     }
+  }
+  /// What the communicator's kernels used, when they are done.
+  void give_back() {
     cudaFree(token_);
     cudaStreamDestroy(stream_);
   }
@@ -275,17 +258,31 @@ class NcclCommunicator final : public Communicator {
   cudaStream_t stream_ = nullptr;
   int64_t* token_ = nullptr;
   GpuEvent compute_, done_;
-  bool tracing_ = false;
-  EventHandle base_, ready_;  // while tracing: time zero, and where compute was at the last wait_for
-  std::vector<Timed> timed_;
+  CollectiveTimer timer_;
 
   mutable std::mutex mutex_;
   ncclComm_t comm_ = nullptr;
-  std::optional<Error> aborted_;
   int64_t calls_ = 0;
   std::string last_;
-  mutable std::deque<Running> running_;
+  mutable RunningCollectives running_;
 };
+
+void NcclRendezvous::abort(const Error& reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!aborted_) aborted_ = reason;
+  }
+  const std::lock_guard lock(members_mutex_);
+  for (NcclCommunicator* member : members_) member->end_calls();  // all of them, before any is waited for
+  const double deadline = now() + ending_s;
+  for (const NcclCommunicator* member : members_) member->wait_until_idle(deadline);
+}
+
+void NcclRendezvous::enter(NcclCommunicator& member) {
+  const std::lock_guard lock(members_mutex_);
+  members_.push_back(&member);
+  if (aborted()) member.end_calls();
+}
 
 std::unique_ptr<Communicator> NcclRendezvous::join(int rank, Device& device, double seconds) {
   if (device.kind() != DeviceKind::cuda) {

@@ -1,5 +1,7 @@
-// Synchronised batch norm's sums over a communicator of their own: they run inside forward and backward, and must not
-// take turns with the buckets of gradients, which become ready when they like.
+// Synchronised batch norm's sums, in the middle of forward and backward: over the communicator that buckets of
+// gradients go over too. A GPU must not have collectives of two communicators under way at once, since another GPU may
+// have begun with the other one. So sums take their turn behind the buckets that backward has completed by then: the
+// same ones on every replica, since it is the tape that completes them.
 #pragma once
 
 #include "runtime/distributed/communicator.h"
@@ -9,7 +11,8 @@ namespace bev {
 
 class CommunicatedStatistics final : public StatisticsReducer {
  public:
-  /// `communicator` reaches the device's memory, is used for nothing else, and outlives this.
+  /// `communicator` reaches the device's memory and outlives this; one that a recorder keeps in place, where there is
+  /// one.
   explicit CommunicatedStatistics(Communicator& communicator) : communicator_(communicator) {}
   int replicas() const override { return communicator_.size(); }
   void all_reduce(const Stream& stream, void* data, int64_t count, DType type) override {

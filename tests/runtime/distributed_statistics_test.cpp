@@ -25,11 +25,11 @@ struct Result {
 };
 
 /// Forward and backward of Linear, batch norm and ReLU on this replica's share; gradients summed over all.
-Result step(Communicator& gradients, Communicator& statistics) {
+Result step(Communicator& gradients) {
   const int64_t own = samples / gradients.size(), first = own * gradients.rank();
   test::CpuContext cpu(DType::f64, size_t{64} << 20);
   Context& context = cpu.context;
-  CommunicatedStatistics reducer(statistics);
+  CommunicatedStatistics reducer(gradients);
   context.statistics = &reducer;
 
   ParameterStore store;
@@ -74,11 +74,11 @@ Result step(Communicator& gradients, Communicator& statistics) {
 std::vector<Result> run(int replicas) {
   std::vector<Result> results(static_cast<size_t>(replicas));
   ReplicaGroup group(replicas);
-  const auto gradients = meet_by_threads(replicas, "gradients"), statistics = meet_by_threads(replicas, "statistics");
+  const auto gradients = meet_by_threads(replicas, "gradients");
   group.run([&](int rank) {
     const auto device = make_cpu_device();
-    const auto first = group.connect(rank, gradients, *device), second = group.connect(rank, statistics, *device);
-    results[static_cast<size_t>(rank)] = step(*first, *second);
+    const auto communicator = group.connect(rank, gradients, *device);
+    results[static_cast<size_t>(rank)] = step(*communicator);
   });
   return results;
 }

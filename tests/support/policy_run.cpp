@@ -136,7 +136,6 @@ class Runner {
   PolicyOutcome replica(ReplicaGroup& group, int rank) {
     ReplicaParts parts{.device = make_cpu_device(), .host = &group.host(rank), .activity = &group.activity(rank)};
     parts.gradients = group.connect(rank, gradients_, *parts.device);
-    const auto statistics = group.connect(rank, statistics_, *parts.device);
     Device& device = *parts.device;
     const Share share{.replica = rank,
                       .replicas = run_.replicas,
@@ -153,7 +152,7 @@ class Runner {
                      .optimizer = run_.optimizer,
                      .reducer = {.bucket_bytes = 16384, .sharded = run_.sharded}});
     CHECK(replica.reducer().buckets() > 4);
-    CommunicatedStatistics reducer(*statistics);
+    CommunicatedStatistics reducer(replica.gradients());
     replica.context().statistics = &reducer;
 
     Samples samples(run_.policy, run_.dtype, share);
@@ -186,8 +185,7 @@ class Runner {
   const PolicyRun run_;
   std::vector<PolicyOutcome> outcomes_;
   std::array<std::pair<std::vector<NamedNumbers>, std::vector<FlatSpan>>, 16> parts_;  // by replica
-  const std::shared_ptr<Rendezvous> gradients_ = meet_by_threads(run_.replicas, "gradients"),
-                                    statistics_ = meet_by_threads(run_.replicas, "statistics");
+  const std::shared_ptr<Rendezvous> gradients_ = meet_by_threads(run_.replicas, "gradients");
 };
 
 }  // namespace

@@ -34,8 +34,8 @@ struct PolicySteps {
   Outcome run() const {
     Outcome out;
     ReplicaGroup group(replicas, {.threads = 1});
-    const auto gradients = meet_by_threads(replicas, "gradients"), statistics = meet_by_threads(replicas, "statistics");
-    group.run([&](int rank) { run_replica(group, gradients, statistics, rank, out); });
+    const auto gradients = meet_by_threads(replicas, "gradients");
+    group.run([&](int rank) { run_replica(group, gradients, rank, out); });
     return out;
   }
 
@@ -67,8 +67,7 @@ struct PolicySteps {
     return out;
   }
 
-  void run_replica(ReplicaGroup& group, const std::shared_ptr<Rendezvous>& gradients,
-                   const std::shared_ptr<Rendezvous>& statistics, int rank, Outcome& out) const {
+  void run_replica(ReplicaGroup& group, const std::shared_ptr<Rendezvous>& gradients, int rank, Outcome& out) const {
     const BenchCase bench = this->bench();
     ReplicaParts parts{.device = make_device(), .host = &group.host(rank), .activity = &group.activity(rank)};
     Device& device = *parts.device;
@@ -77,11 +76,11 @@ struct PolicySteps {
     const auto make_task = [&](ParameterStore& store) { return make_policy_task(store, bench.run, device); };
     Replica replica(std::move(parts), make_task, bench.fields(),
                     {.micro_batch = micro_batch,
+                     .accumulates = accumulation > 1,
                      .reducer = {.bucket_bytes = 100000, .sharded = sharded},
                      .graph = graph,
                      .memory_share = 0.5 / replicas});
-    const auto between = replica.recorder().in_place(group.connect(rank, statistics, device));
-    CommunicatedStatistics sums(*between);
+    CommunicatedStatistics sums(replica.gradients());
     replica.context().statistics = replicas > 1 ? &sums : nullptr;
 
     RandomBatches batches(bench.run.policy, bench.fields(), micro_batch, 7 + static_cast<uint64_t>(rank),

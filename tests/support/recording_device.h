@@ -6,6 +6,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -62,6 +64,7 @@ class RecordingDevice final : public Device, private LaunchObserver {
   bool refuses = false;               // to record
   std::atomic<int64_t> launched = 0;  // one by one
   std::atomic<int64_t> graphs_run = 0;
+  std::set<std::string> asked_of_libraries;  // products and convolutions, by shape
 
  private:
   class Recording final : public Graph {
@@ -79,7 +82,8 @@ class RecordingDevice final : public Device, private LaunchObserver {
     RecordingDevice& device_;
   };
 
-  void launch(const Stream& stream, const Launch&, const std::function<void(const Stream&)>& work) override {
+  void launch(const Stream& stream, const Launch& launch, const std::function<void(const Stream&)>& work) override {
+    if (launch.kind != Launch::Kind::kernel) asked_of_libraries.insert(launch.name);
     put([=] { work(stream); });
   }
   void put(std::function<void()> work) {

@@ -83,6 +83,28 @@ TEST_CASE("after its recording a step launches nothing but its inputs and its nu
   }
 }
 
+TEST_CASE("before the first step libraries have been asked for all that steps ask of them") {
+  for (const BevMode mode : {BevMode::tokens, BevMode::raster}) {
+    for (const int64_t accumulation : {1, 3}) {
+      PolicySteps steps = on_recording_device();
+      steps.mode = mode;
+      steps.accumulation = accumulation;
+      steps.steps = 3;
+      std::vector<std::set<std::string>> asked;
+      steps.before_step = [&](Replica& replica, int64_t) {
+        asked.push_back(dynamic_cast<const RecordingDevice&>(replica.device()).asked_of_libraries);
+      };
+      steps.run();
+      CAPTURE(accumulation);
+      CHECK(asked.front().size() > 10);
+      for (const std::string& product : asked.back()) {
+        CAPTURE(product);
+        CHECK(asked.front().contains(product));
+      }
+    }
+  }
+}
+
 TEST_CASE("a step that cannot be recorded goes on being launched, and says so once") {
   PolicySteps steps = on_recording_device();
   steps.accumulation = 3;

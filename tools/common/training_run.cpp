@@ -31,7 +31,6 @@ TrainingRun::TrainingRun(ConfiguredRun& run, const TrainingRequest& request)
   mean_trajectory_ = mean_trajectory(*train_);
   pool_ = std::make_shared<WorkerPool>(static_cast<int>(run.config.data.workers));
   gradients_ = meet(request.devices, "gradients");
-  if (run.config.policy.sync_batch_norm) statistics_ = meet(request.devices, "statistics");
 }
 
 double TrainingRun::learning_rate() const {
@@ -65,6 +64,7 @@ ReplicaConfig TrainingRun::replica_config() const {
   const RunConfig& c = run_.config;
   ReplicaConfig out;
   out.micro_batch = micro_batch_;
+  out.accumulates = c.training.accumulation > 1;
   out.seed = static_cast<uint64_t>(c.training.seed);
   out.optimizer = c.optimizer;
   out.reducer = {.bucket_bytes = static_cast<size_t>(c.runtime.bucket_mib * (1 << 20)),
@@ -115,8 +115,6 @@ TrainingOutcome TrainingRun::run_replica(ReplicaGroup& group, int rank, StopRequ
     const LinkReport links = check_links(*parts.gradients, *parts.host, *parts.device, link_check_bytes);
     if (rank == 0 && hooks.note) hooks.note(links.text());
   }
-  std::shared_ptr<Communicator> statistics;
-  if (statistics_) statistics = group.connect(rank, statistics_, *parts.device);
 
   Device& device = *parts.device;
   const auto make_task = [&](ParameterStore& store) {
@@ -131,12 +129,8 @@ TrainingOutcome TrainingRun::run_replica(ReplicaGroup& group, int rank, StopRequ
   Replica replica(std::move(parts), make_task, train_->fields(), replica_config());
   if (rank == 0 && hooks.note) hooks.note("memory\n" + replica.memory().table());
   load_pretrained(replica);
-  std::unique_ptr<CommunicatedStatistics> reducer;
-  if (statistics) {
-    statistics = replica.recorder().in_place(statistics);
-    reducer = std::make_unique<CommunicatedStatistics>(*statistics);
-  }
-  replica.context().statistics = reducer.get();
+  CommunicatedStatistics statistics(replica.gradients());
+  if (c.policy.sync_batch_norm) replica.context().statistics = &statistics;
 
   const Share share{
       .replica = rank, .replicas = replicas, .micro_batch = micro_batch_, .accumulation = c.training.accumulation};

@@ -53,7 +53,7 @@ class TrainingRun {
   std::vector<double> mean_trajectory_;
   int64_t micro_batch_;
   std::shared_ptr<WorkerPool> pool_;
-  std::shared_ptr<Rendezvous> gradients_, statistics_;
+  std::shared_ptr<Rendezvous> gradients_;
 };
 
 }  // namespace bev

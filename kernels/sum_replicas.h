@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/annotate.h"
+#include "kernels/team.h"
 
 namespace bev {
 
@@ -26,16 +28,24 @@ struct SumReplicas {
   template <class Team>
   BEV_HD void operator()(Team team, int64_t row) const {
     const int64_t first = row * width, left = n - first, count = left < width ? left : width;
-    T sum[width];  // a member of the team touches its own elements alone, the same in every pass
-    const T* x = in[0] + first;
-    team.each(count, [&](int64_t i) { sum[i] = x[i]; });
-    for (int r = 1; r < ins; ++r) {
-      x = in[r] + first;
-      team.each(count, [&](int64_t i) { sum[i] += x[i]; });
-    }
-    for (int r = 0; r < outs; ++r) {
-      T* y = out[r] + first;
-      team.each(count, [&](int64_t i) { y[i] = sum[i]; });
+    if constexpr (std::is_same_v<Team, CpuTeam>) {
+      T sum[width];
+      const T* x = in[0] + first;
+      team.each(count, [&](int64_t i) { sum[i] = x[i]; });
+      for (int r = 1; r < ins; ++r) {
+        x = in[r] + first;
+        team.each(count, [&](int64_t i) { sum[i] += x[i]; });
+      }
+      for (int r = 0; r < outs; ++r) {
+        T* y = out[r] + first;
+        team.each(count, [&](int64_t i) { y[i] = sum[i]; });
+      }
+    } else {  // an array would lie in local memory, of which a GPU then sets half a gigabyte aside
+      team.each(count, [&](int64_t i) {
+        T sum = in[0][first + i];
+        for (int r = 1; r < ins; ++r) sum += in[r][first + i];
+        for (int r = 0; r < outs; ++r) out[r][first + i] = sum;
+      });
     }
   }
   double bytes(int64_t rows) const { return static_cast<double>(rows) * width * sizeof(T) * (ins + outs); }

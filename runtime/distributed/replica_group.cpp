@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -61,7 +62,8 @@ void ReplicaGroup::run(const std::function<void(int rank)>& body, double timeout
   started_.notify_all();
 
   const auto period = std::chrono::duration<double>(std::clamp(timeout_s / 8, 0.01, 0.5));
-  double ending_s = 0;
+  double ending_s = 0, looking_s = 0;
+  std::future<void> look;  // on a thread of its own: a library may not return from being asked, or told to end
   while (!finished_.wait_for(lock, period, [&] { return running_ == 0; })) {
     if (failure_) {
       ending_s += period.count();
@@ -71,13 +73,20 @@ void ReplicaGroup::run(const std::function<void(int rank)>& body, double timeout
       options_.give_up ? options_.give_up(error) : end_process(error);
       lock.lock();
       ending_s = 0;
-    } else {
-      lock.unlock();
-      look_for_trouble(timeout_s);
-      lock.lock();
+    } else if (!look.valid() || look.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+      looking_s = 0;
+      look = std::async(std::launch::async, [this, timeout_s] { look_for_trouble(timeout_s); });
+    } else if ((looking_s += period.count()) > timeout_s) {
+      failure_ = {ErrorKind::hang, fmt::format("communicators did not say within {} s how they are", timeout_s), false};
+      stop_.request_stop();
     }
   }
   body_ = nullptr;
+  if (look.valid()) {
+    lock.unlock();
+    look.wait();
+    lock.lock();
+  }
   if (!failure_) return;
   const Error error(failure_->kind, failure_->message);
   lock.unlock();

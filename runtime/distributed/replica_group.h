@@ -4,7 +4,8 @@
 //
 // What cannot be ended from outside is a replica that neither calls a collective nor asks stopping(): a kernel or a
 // library call that never returns, a wait without the token. Such a replica gets `grace_s`; then `give_up` is called,
-// which ends the process unless a test says otherwise.
+// which ends the process unless a test says otherwise. The watchdog itself waits for nobody: it looks at communicators,
+// and aborts them, on a thread of its own.
 #pragma once
 
 #include <condition_variable>

@@ -120,7 +120,24 @@ bool Trainer::checks_gradients_after(int64_t step) const {
          validates_after(step) || saves_after(step);
 }
 
+/// A replica that fails ends the group before it gives back what it holds: to free memory of a GPU can wait for kernels
+/// of its peers, which wait for this replica.
 TrainingOutcome Trainer::run() {
+  try {
+    const TrainingOutcome out = train();
+    // What the device has yet to do may need all replicas: sharded, those that write no checkpoint send their parts.
+    replica_.device().synchronize(replica_.context().stream);
+    return out;
+  } catch (const std::exception& error) {
+    replica_.gradients().abort(
+        Error(ErrorKind::runtime, fmt::format("replica {} left: {}", replica_.rank(), error.what())));
+    throw;
+  }
+}
+
+TrainingOutcome Trainer::train() {
+  // Memory, pinned memory too, was taken until here; from here on replicas wait for each other on their devices.
+  if (replica_.size() > 1) replica_.host().barrier("before the first step");
   if (is_first()) {
     checkpoints_ = std::make_unique<CheckpointFolder>(config_.folder, config_.keep_checkpoints, names_);
     log_ = std::make_unique<MetricsLog>(config_.folder + "/metrics.jsonl", state_.step);

@@ -84,10 +84,11 @@ class Trainer {
   /// another model, Error(usage) if seed or batches are others now.
   void resume(const std::string& checkpoint);
 
-  /// Trains to the end. On every replica.
+  /// Trains to the end. On every replica. Where it throws, gradients() has been aborted.
   TrainingOutcome run();
 
  private:
+  TrainingOutcome train();
   bool validates_after(int64_t step) const;
   bool saves_after(int64_t step) const;
   bool checks_gradients_after(int64_t step) const;

@@ -10,6 +10,7 @@
 
 #include "runtime/device.h"
 #include "runtime/distributed/replica_group.h"
+#include "tests/support/forgetful_communicator.h"
 #include "tests/support/replicas.h"
 #include "tests/support/temporary_folder.h"
 
@@ -159,12 +160,77 @@ TEST_CASE("a replica that nothing can end is given up after a while") {
   CHECK(given_up == 1);
 }
 
+namespace {
+
+/// Communicators one call of whose does not return until somebody gives up: abort(), or the question how they are.
+class StuckRendezvous final : public Rendezvous {
+ public:
+  enum class Call : uint8_t { abort, waiting_seconds };
+  StuckRendezvous(int count, Call stuck) : inner_(meet_by_threads(count, "stuck")), stuck_(stuck) {}
+  const std::string& label() const override { return inner_->label(); }
+  std::unique_ptr<Communicator> join(int rank, Device& device, double seconds) override {
+    return std::make_unique<Stuck>(inner_->join(rank, device, seconds), *this);
+  }
+  void abort(const Error& reason) override { inner_->abort(reason); }
+
+  std::atomic<bool> released = false;
+
+ private:
+  class Stuck final : public test::ForgetfulCommunicator {
+   public:
+    Stuck(std::shared_ptr<Communicator> inner, const StuckRendezvous& meeting)
+        : ForgetfulCommunicator(std::move(inner), ""), meeting_(meeting) {}
+    void abort(const Error& reason) override {
+      if (meeting_.stuck_ == Call::abort) meeting_.released.wait(false);
+      ForgetfulCommunicator::abort(reason);
+    }
+    double waiting_seconds() const override {
+      if (meeting_.stuck_ == Call::waiting_seconds) meeting_.released.wait(false);
+      return ForgetfulCommunicator::waiting_seconds();
+    }
+
+   private:
+    const StuckRendezvous& meeting_;
+  };
+
+  const std::shared_ptr<Rendezvous> inner_;
+  const Call stuck_;
+};
+
+}  // namespace
+
+TEST_CASE("a library that does not return from being asked or ended keeps nobody from giving up") {
+  const int before = test::threads_of_this_process();
+  for (const auto stuck : {StuckRendezvous::Call::abort, StuckRendezvous::Call::waiting_seconds}) {
+    const auto meeting = std::make_shared<StuckRendezvous>(2, stuck);
+    std::atomic<int> given_up = 0;
+    ReplicaGroupOptions options{.timeout_s = 0.2, .grace_s = 0.2};
+    options.give_up = [&](const Error& error) {
+      CHECK(error.kind() == ErrorKind::hang);
+      ++given_up;
+      meeting->released = true;
+      meeting->released.notify_all();
+    };
+    ReplicaGroup group(2, options);
+    error_of(ErrorKind::hang, [&] {
+      group.run([&](int rank) {
+        const auto device = make_cpu_device();
+        const auto communicator = group.connect(rank, meeting, *device);
+        if (rank == 0) return meeting->released.wait(false);
+        communicator->barrier("alone");
+      });
+    });
+    CHECK(given_up == 1);
+  }
+  CHECK(test::settles_at(before));
+}
+
 TEST_CASE("one group of replicas makes several sets of communicators") {
   ReplicaGroup group(3);
-  const auto gradients = meet_by_threads(3, "gradients"), statistics = meet_by_threads(3, "statistics");
+  const auto one = meet_by_threads(3, "one"), other = meet_by_threads(3, "other");
   group.run([&](int rank) {
     const auto device = make_cpu_device();
-    const auto first = group.connect(rank, gradients, *device), second = group.connect(rank, statistics, *device);
+    const auto first = group.connect(rank, one, *device), second = group.connect(rank, other, *device);
     double x = 1, y = 2;
     first->all_reduce(&x, 1, DType::f64, "x");  // the two have orders of their own
     second->all_reduce(&y, 1, DType::f64, "y");

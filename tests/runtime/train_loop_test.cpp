@@ -282,6 +282,30 @@ TEST_CASE("a loss that is not finite stops the run with step and samples, or is 
   }
 }
 
+TEST_CASE("a trainer that fails has ended the others' collectives before anything of it is given back") {
+  const TemporaryFolder folder;
+  TinyRun run = tiny(folder, 1);
+  run.replicas = 2;
+  bool ended = false;
+  run.before_run = [&](Trainer& trainer, test::TinySource& source, test::TinyTask&, Replica& replica) {
+    if (replica.rank() == 0) return;
+    source.before_next = [](int64_t step) {
+      if (step == 2) fail(ErrorKind::data, "shard 7 is damaged");
+    };
+    try {
+      trainer.run();
+    } catch (const Error&) {
+      float x = 1;
+      const auto collective = [&] { replica.gradients().all_reduce(&x, 1, DType::f32, "loss"); };
+      CHECK(contains(error_of(ErrorKind::runtime, collective), "shard 7 is damaged"));
+      ended = true;
+      throw;
+    }
+  };
+  CHECK(contains(error_of(ErrorKind::data, [&] { run.run(); }), "replica 1 (step 2"));
+  CHECK(ended);
+}
+
 TEST_CASE("training ends early when validation gets no better, and a NaN is never the best") {
   const TemporaryFolder folder;
   TinyRun run = tiny(folder, 20);

@@ -19,7 +19,7 @@ enum class Fault : uint8_t {
   adds_nothing,   // all get what they should, but for this replica's part, which is missing
 };
 
-class ForgetfulCommunicator final : public Communicator {
+class ForgetfulCommunicator : public Communicator {
  public:
   /// `forgets` says which: "reduce_scatter of bucket 1"; "" is none. The first `spared` of them it leaves alone.
   ForgetfulCommunicator(Communicator& inner, std::string forgets, Fault fault = Fault::keeps_its_own,

@@ -46,7 +46,12 @@ double RateBench::convolution() const {
                                .stride = 1,
                                .padding = 1};
   const auto engine = device_.make_convolution(stream_);
-  return flop_of(shape) / seconds_of([&] { engine->forward(stream_, DType::f32, shape, x(), w(), y()); });
+  const int64_t bytes = engine->workspace(ConvolutionDirection::forward, shape);
+  const auto workspace = bytes > 0 ? device_.allocate(static_cast<size_t>(bytes)) : nullptr;
+  return flop_of(shape) / seconds_of([&] {
+           engine->lend(workspace.get(), bytes);
+           engine->forward(stream_, DType::f32, shape, x(), w(), y());
+         });
 }
 
 double RateBench::copy() const {

@@ -9,6 +9,7 @@
 #include <cudnn.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -185,14 +186,14 @@ class CudaConvolution : public ConvolutionEngine {
                                                             : pointers.w) = raw;
     Stopwatch stopwatch(handle_of(stream));
     ConvolutionPlan* best = nullptr;
-    float best_time = 0;
+    float best_time = std::numeric_limits<float>::infinity();
     for (ConvolutionPlan& plan : plans) {
       if (execute(plan, pointers, workspace) != CUDNN_STATUS_SUCCESS) {
         cudaGetLastError();  // the next launch is not to blame
         continue;
       }
       const float time =
-          stopwatch.measure([&] { check(execute(plan, pointers, workspace), "convolution " + key.text()); });
+          stopwatch.measure([&] { check(execute(plan, pointers, workspace), "convolution " + key.text()); }, best_time);
       if (!best || time < best_time) {
         best = &plan;
         best_time = time;

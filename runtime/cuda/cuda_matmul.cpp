@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -240,11 +241,12 @@ class CudaMatmul : public MatmulEngine {
     cuda::Stopwatch stopwatch(handle_of(stream));
     const float beta = key.accumulate ? 1 : 0;
     const cublasLtMatmulAlgo_t* best = nullptr;
-    float best_time = 0;
+    float best_time = std::numeric_limits<float>::infinity();
     for (const cublasLtMatmulAlgo_t& algorithm : offered) {
       float time = 0;
       try {
-        time = stopwatch.measure([&] { launch(stream, operation, plan, algorithm, key, a, b, target, 1, beta); });
+        time = stopwatch.measure([&] { launch(stream, operation, plan, algorithm, key, a, b, target, 1, beta); },
+                                 best_time);
       } catch (const Error&) {  // offered, but does not run: another will
         cudaGetLastError();     // and the next launch is not to blame
         continue;

@@ -8,6 +8,7 @@
 #include "runtime/distributed/communicator.h"
 #include "tests/support/gpu_context.h"
 #include "tests/support/numbers.h"
+#include "tests/support/temporary_folder.h"
 
 namespace bev::test {
 
@@ -74,6 +75,16 @@ void on_one_gpu(Rendezvous& meeting, int replicas) {
 TEST_CASE("NCCL with one rank") {
   const auto meeting = meet_by_nccl(1, "gradients");
   CHECK_NOTHROW(on_one_gpu(*meeting, 1));
+}
+
+TEST_CASE("a communicator of NCCL that was aborted says why, and goes") {
+  const auto meeting = meet_by_nccl(1, "gradients");
+  GpuContext gpu(Precision::fp32, size_t{1} << 20);
+  const auto communicator = meeting->join(0, *gpu.device, 60);
+  const Tensor x = constant(gpu.context, {1}, [](int64_t) { return 1.0; });
+  communicator->abort(Error(ErrorKind::diverged, "loss is nan"));
+  const auto call = [&] { communicator->all_reduce(x.raw(), 1, DType::f32, "sum"); };
+  CHECK(contains(error_of(ErrorKind::diverged, call), "loss is nan"));
 }
 
 TEST_CASE("NCCL refuses two replicas on one GPU, saying so") {

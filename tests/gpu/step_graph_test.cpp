@@ -3,6 +3,9 @@
 // whether CUDA takes every launch and library call into a graph, and repeats it with what device memory then says.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <map>
+
 #include "tests/support/policy_steps.h"
 #include "tests/support/temporary_folder.h"
 
@@ -61,6 +64,30 @@ TEST_CASE("replicas that share a GPU meet between the graphs") {
     steps.accumulation = 2;
     steps.sharded = sharded;
     compare(steps);
+  }
+}
+
+TEST_CASE("algorithms are chosen before the first step, and none later") {
+  for (const int64_t accumulation : {1, 3}) {
+    const TemporaryFolder cache;
+    const auto choices = [&] {
+      std::map<std::string, std::string> out;
+      for (const auto& entry : std::filesystem::directory_iterator(cache.file("autotune"))) {
+        out[entry.path().filename().string()] = read_file(entry.path().string());
+      }
+      return out;
+    };
+    PolicySteps steps = on_gpu(cache, Precision::tf32);
+    steps.mode = BevMode::raster;
+    steps.accumulation = accumulation;
+    steps.steps = 4;
+    std::map<std::string, std::string> before;
+    steps.before_step = [&](Replica&, int64_t step) {
+      if (step == 0) before = choices();
+    };
+    steps.run();
+    CHECK(before.size() == 2);
+    CHECK(choices() == before);
   }
 }
 

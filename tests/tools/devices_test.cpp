@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/device.h"
 #include "runtime/error.h"
 
 namespace bev {
@@ -34,6 +35,11 @@ TEST_CASE("the CPU multiplies in bf16 where that is said, and for mixed precisio
   const RuntimeConfig mixed{.precision = Precision::bf16, .bf16_where_it_gains = true};
   CHECK(precision_on(cpu, mixed) == (cpu_multiplies_bf16_faster() ? Precision::bf16 : Precision::fp32));
   CHECK(precision_on(gpu, mixed) == Precision::bf16);
+}
+
+TEST_CASE("a replica with a GPU to itself needs no library to meet nobody") {
+  const auto device = make_cpu_device();
+  CHECK(meet({.gpus = {5}}, "gradients")->join(0, *device, 1)->text() == "threads");
 }
 
 TEST_CASE("a GPU that is not there is an error that says what is") {

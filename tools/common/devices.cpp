@@ -105,7 +105,8 @@ std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const 
 
 std::shared_ptr<Rendezvous> meet(const DeviceChoice& choice, const std::string& label) {
   const std::set<int> different(choice.gpus.begin(), choice.gpus.end());
-  if (choice.gpus.empty() || different.size() < choice.gpus.size()) return meet_by_threads(choice.replicas(), label);
+  const bool each_its_own = different.size() == choice.gpus.size();
+  if (choice.replicas() == 1 || choice.gpus.empty() || !each_its_own) return meet_by_threads(choice.replicas(), label);
   return meet_by_nccl(choice.replicas(), label);
 }
 

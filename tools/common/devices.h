@@ -41,7 +41,8 @@ Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime)
 /// The device of replica `rank`, in that precision.
 std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const RuntimeConfig& runtime);
 
-/// Where the replicas meet for collectives over their devices' memory: NCCL for GPUs of their own, threads otherwise.
+/// Where the replicas meet for collectives over their devices' memory: NCCL for several GPUs, one each; threads
+/// otherwise, and where one replica has nobody to meet.
 std::shared_ptr<Rendezvous> meet(const DeviceChoice& choice, const std::string& label);
 
 }  // namespace bev

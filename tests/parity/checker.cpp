@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tests/parity/fill.h"
 
 namespace bev::parity {
 
-namespace {
-
-/// "expect.grad_norm.model.x" -> "grad"; "expect.grad_norms" -> "grad_norms".
 std::string kind_of(std::string_view entry) {
   entry.remove_prefix(std::string_view("expect.").size());
   const size_t dot = entry.find('.');
@@ -20,6 +18,10 @@ std::string kind_of(std::string_view entry) {
   }
   return std::string(entry);
 }
+
+namespace {
+
+constexpr double nowhere = std::numeric_limits<double>::infinity();
 
 double largest(const double* values, int64_t count) {
   double out = 0;
@@ -35,53 +37,19 @@ double norm(const std::vector<double>& values) {
 
 }  // namespace
 
-Checker::Checker(const Case& test, Numbers numbers, bool verbose) : case_(test), numbers_(numbers), verbose_(verbose) {
+Checker::Checker(const Case& test, Numbers numbers) : case_(test), numbers_(numbers) {
   for (const auto& entry : test.file.entries()) {
     if (!entry.name.starts_with("expect.")) continue;
-    seen_[entry.name] = false;
     double& scale = scale_[kind_of(entry.name)];
     scale = std::max(scale, largest(test.file.tensor(entry).data<double>(), entry.shape.elements()));
   }
 }
 
-const SafetensorsFile::Entry* Checker::find(const std::string& entry) {
-  const auto* found = case_.file.find(entry);
-  if (found) seen_[entry] = true;
-  return found;
-}
-
-double Checker::limit(std::string_view kind) const {
-  if (numbers_ == Numbers::f64) return 1e-9;
-  const bool raster = case_.policy.mode == BevMode::raster;
-  const bool direct = kind == "loss" || kind == "pred" || kind == "sample" || kind == "trajectory" || kind == "mid";
-  double limit = 5e-5;
-  if (raster && case_.kind == CaseKind::train) {
-    limit = 3e-2;  // AdamW divides rounding by its own size
-  } else if (raster && !direct) {
-    limit = 5e-3;  // a single ReLU on the edge flips
-  }
-  // Products round their factors to 10 bits (TF32) or 7 bits (bf16) of mantissa where float32 keeps 23; errors of
-  // rounding average out over the sums, and what is left was the square root's share of 2^13 and 2^16 at most in sums
-  // of thousands.
-  if (numbers_ == Numbers::tf32) return std::max(limit, 2e-2);
-  if (numbers_ == Numbers::bf16) return std::max(limit, 1e-1);
-  return limit;
-}
-
-void Checker::report(const std::string& entry, double error, const char* what) {
-  const std::string kind = kind_of(entry);
-  const bool good = error <= limit(kind);  // false for NaN
-  ++compared_;
-  failed_ += !good;
-  if (verbose_ || !good) fmt::print("  {:4} {:9.2e}  {}{}\n", good ? "ok" : "FAIL", error, entry, what);
-  Worst& worst = worst_[kind];
-  if (!(error <= worst.error)) worst = {error, entry};
-}
-
 void Checker::compare(const std::string& entry, std::string_view name, const std::vector<double>& ours) {
   const Tensor expected = case_.file.tensor(entry);
   if (expected.size() != static_cast<int64_t>(ours.size())) {
-    return report(entry, std::numeric_limits<double>::infinity(), ": another number of elements");
+    found_[entry] = {nowhere, ": another number of elements"};
+    return;
   }
   // Without effect on the function, its gradient pure rounding: compared in float64 only.
   const bool leave_keys = numbers_ != Numbers::f64 && name.ends_with("in_proj_bias") && ours.size() % 3 == 0;
@@ -98,9 +66,9 @@ void Checker::compare(const std::string& entry, std::string_view name, const std
   }
   const double floor = 1e-3 * scale_[kind_of(entry)];
   if (numbers_ == Numbers::f64) {
-    report(entry, worst / std::max(largest(theirs, expected.size()), floor), "");
+    found_[entry] = {worst / std::max(largest(theirs, expected.size()), floor)};
   } else {
-    report(entry, std::sqrt(error) / std::max(std::sqrt(size), floor * std::sqrt(count)), "");
+    found_[entry] = {std::sqrt(error) / std::max(std::sqrt(size), floor * std::sqrt(count))};
   }
 }
 
@@ -115,7 +83,7 @@ void Checker::check(const std::string& kind, const std::string& name, const std:
   const std::string norms = fmt::format("expect.{}_norm.{}", kind, name);
   const std::string samples = fmt::format("expect.{}_sample.{}", kind, name);
   if (!find(norms) || !find(samples)) {
-    if (kind == "grad") report(whole, std::numeric_limits<double>::infinity(), ": a gradient that should not exist");
+    if (kind == "grad") found_[whole] = {nowhere, ": a gradient that should not exist"};
     return;
   }
   const auto elements = static_cast<int64_t>(ours.size());
@@ -125,16 +93,11 @@ void Checker::check(const std::string& kind, const std::string& name, const std:
   compare(samples, "", sampled);
 }
 
-bool Checker::finish() {
-  for (const auto& [entry, seen] : seen_) {
-    if (!seen) report(entry, std::numeric_limits<double>::infinity(), ": was not computed");
+std::map<std::string, Found> Checker::finish() {
+  for (const auto& entry : case_.file.entries()) {
+    if (entry.name.starts_with("expect.")) found_.try_emplace(entry.name, Found{nowhere, ": was not computed"});
   }
-  for (const auto& [kind, worst] : worst_) {
-    fmt::print("  {:10} worst {:9.2e} of {:9.0e}  {}\n", kind, worst.error, limit(kind), worst.entry);
-  }
-  fmt::print("{} {}: {} entries compared, {} out\n", failed_ || !compared_ ? "FAIL" : "ok  ", case_.file.path(),
-             compared_, failed_);
-  return failed_ == 0 && compared_ > 0;
+  return found_;
 }
 
 }  // namespace bev::parity

@@ -37,15 +37,15 @@ std::shared_ptr<Arena> make_arena(Device& device) {
 
 }  // namespace
 
-Machine::Machine(const Case& test, const RunOptions& options)
+Machine::Machine(const Case& test, const RunOptions& options, Engines engines)
     : dtype_(options.numbers == Numbers::f64 ? DType::f64 : DType::f32), device_(make_device(options)) {
   device_->make_current();
   stream_ = device_->make_stream();
   std::shared_ptr<Arena> arena = make_arena(*device_);
   state_ = Tensor(arena->allocate(sizeof(StepState)), {static_cast<int64_t>(sizeof(StepState))}, DType::u8);
-  context_ = std::make_unique<Context>(stream_, std::move(arena), device_->make_matmul(stream_),
-                                       device_->make_convolution(stream_), static_cast<const StepState*>(state_.raw()),
-                                       dtype_);
+  if (!engines.matmul) engines = make_engines(*device_, stream_);
+  context_ = std::make_unique<Context>(stream_, std::move(arena), engines.matmul, engines.convolution,
+                                       static_cast<const StepState*>(state_.raw()), dtype_);
   set_state({});
   PolicyConfig config = test.policy;
   config.plain = options.plain;

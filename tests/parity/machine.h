@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "model/policy.h"
-#include "runtime/device.h"
-#include "runtime/train/optimizer.h"
+#include "runtime/train/memory_plan.h"
 #include "tests/parity/run_case.h"
 
 namespace bev::parity {
@@ -15,7 +14,8 @@ namespace bev::parity {
 class Machine {
  public:
   /// Builds the case's policy for the device. Throws Error(usage) where the device cannot compute in such numbers.
-  Machine(const Case& test, const RunOptions& options);
+  /// Without engines the device's own compute.
+  Machine(const Case& test, const RunOptions& options, Engines engines = {});
 
   Context& context() { return *context_; }
   Policy& policy() { return *policy_; }

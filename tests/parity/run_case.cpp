@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "tests/parity/fill.h"
+#include "tests/parity/limits.h"
 #include "tests/parity/machine.h"
+#include "tests/support/rounded_engines.h"
 
 namespace bev::parity {
 
@@ -192,12 +194,9 @@ void run_sample(Machine& machine, const Case& test, Checker& checker) {
   checker.check("trajectory", machine.download(machine.policy().diffusion().metres(context, x)));
 }
 
-}  // namespace
-
-bool run_case(const std::string& path, const RunOptions& options) {
-  const Case test = read_case(path);
-  Machine machine(test, options);
-  Checker checker(test, options.numbers, options.verbose);
+/// How far a machine's results are from what the case expects.
+std::map<std::string, Found> run(Machine& machine, const Case& test, Numbers numbers) {
+  Checker checker(test, numbers);
   switch (test.kind) {
     case CaseKind::loss:
       run_loss(machine, test, checker);
@@ -210,6 +209,30 @@ bool run_case(const std::string& path, const RunOptions& options) {
       break;
   }
   return checker.finish();
+}
+
+/// On the CPU with factors rounded beforehand as the device of `options` rounds them: the CPU's convolutions none, a
+/// GPU's to TF32.
+std::map<std::string, Found> run_rounded(const Case& test, const RunOptions& options) {
+  const Precision convolutions = options.device == "cpu" ? Precision::fp32 : Precision::bf16;
+  Machine machine(test, {.numbers = Numbers::f32, .plain = options.plain},
+                  {test::make_rounded_matmul(Precision::bf16), test::make_rounded_convolution(convolutions)});
+  return run(machine, test, Numbers::bf16);
+}
+
+}  // namespace
+
+bool run_case(const std::string& path, const RunOptions& options, BesideRounding& beside) {
+  const Case test = read_case(path);
+  Engines engines;
+  if (options.fault != test::Fault::none) engines = {test::make_faulty_matmul(options.fault), make_cpu_convolution()};
+  std::map<std::string, Found> found;
+  {
+    Machine machine(test, options, engines);
+    found = run(machine, test, options.numbers);
+  }
+  if (options.numbers == Numbers::bf16) return beside.judge(test, found, run_rounded(test, options), options.verbose);
+  return within_limits(test, options.numbers, found, options.verbose);
 }
 
 }  // namespace bev::parity

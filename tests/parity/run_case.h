@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "tests/parity/checker.h"
+#include "tests/parity/beside_rounding.h"
+#include "tests/support/faulty_matmul.h"
 
 namespace bev::parity {
 
@@ -13,9 +14,11 @@ struct RunOptions {
   std::string device = "cpu";  // or "cuda:0"
   bool plain = false;          // without the exact restructurings
   bool verbose = false;
+  test::Fault fault = test::Fault::none;  // of products in bf16 on the CPU
 };
 
-/// Whether everything agrees. Prints a line a kind of entry, and every entry that is out.
-bool run_case(const std::string& path, const RunOptions& options);
+/// Whether everything agrees. Prints a line a kind of entry, and every entry that is out. A case in bf16 is judged by
+/// `beside`, which all cases share.
+bool run_case(const std::string& path, const RunOptions& options, BesideRounding& beside);
 
 }  // namespace bev::parity

@@ -136,6 +136,7 @@ void read_notes(const Descriptor& configuration, ConvolutionPlan& plan) {
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     plan.tensor_cores |= numerical[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     plan.down_converts |= numerical[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+    plan.transforms |= numerical[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD || numerical[i] == CUDNN_NUMERICAL_NOTE_FFT;
     if (numerical[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) plan.deterministic = false;
   }
   std::array<cudnnBackendBehaviorNote_t, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT> behavior = {};
@@ -257,7 +258,7 @@ bool plan_from_text(const std::string& text, const Descriptor& device, Convoluti
 
 bool suits(const ConvolutionPlan& plan, Precision precision) {
   if (!plan.deterministic || plan.down_converts) return false;
-  return precision != Precision::fp32 || !plan.tensor_cores;
+  return precision != Precision::fp32 || !(plan.tensor_cores || plan.transforms);
 }
 
 WorkspaceChoice choose_workspace(const std::vector<ConvolutionPlan>& plans, Precision precision,

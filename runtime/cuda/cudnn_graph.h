@@ -52,6 +52,8 @@ struct ConvolutionPlan {
   int64_t workspace = 0;  // bytes
   int64_t engine = 0;     // the library's number of the kernel family
   bool tensor_cores = false, deterministic = true, down_converts = false;
+  bool transforms =
+      false;  // multiplies transforms of its inputs (Winograd, FFT), which rounds further than products do
   bool compiled_at_run_time = false;
 };
 
@@ -65,8 +67,8 @@ std::string to_text(const ConvolutionPlan& plan);
 /// False where the library no longer knows such a plan.
 bool plan_from_text(const std::string& text, const Descriptor& device, ConvolutionPlan& plan);
 
-/// Whether a plan may be used at a precision: float32 excludes tensor cores; none may differ from run to run, or round
-/// its inputs further than TF32 does.
+/// Whether a plan may be used at a precision: float32 excludes tensor cores, and transforms, of which it is to be the
+/// measure; none may differ from run to run, or round its inputs further than TF32 does.
 bool suits(const ConvolutionPlan& plan, Precision precision);
 
 /// What the plans of one convolution that suit a precision are offered to work in, under a limit. One that none of them

@@ -49,8 +49,8 @@ class MatmulEngine {
                    double alpha, double beta, const void* bias) = 0;
 
   /// As run(), for a `b` that other products of this step share, such as the weight of a layer that is run many times.
-  /// While an UnchangedWeights lives the engine may keep `b` in an order of its own from its second use on, which
-  /// products with few rows gain from; outside of one, and by default, this is run().
+  /// While an UnchangedWeights lives the engine may keep `b` in an order of its own, which products with few rows gain
+  /// from; outside of one, and by default, this is run().
   virtual void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b,
                           void* c, double alpha, double beta, const void* bias) {
     run(stream, type, shape, a, b, c, alpha, beta, bias);

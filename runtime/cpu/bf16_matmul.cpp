@@ -1,7 +1,6 @@
 // Products of floats on the CPU with factors rounded to bf16 (factors.h), half as many instructions where the processor
 // has them, and half the memory for what is packed. Always in the project's own blocks, which round while they
 // pack: a library would want whole operands rounded beforehand. Products of doubles stay exact.
-#include "runtime/cpu/packed_operand.h"
 #include "runtime/cpu/sharing_matmul.h"
 
 namespace bev {
@@ -19,11 +18,8 @@ class Bf16Matmul final : public cpu::SharingMatmul<Bf16> {
                 const float* bias) override {
     const bool many_rows = shape.batch == 1 && shape.m > cpu::Blocking<Bf16>::rows;
     if (!many_rows) return cpu::block_matmul<Bf16>(shape, a, b, c, alpha, accumulate, bias);
-    whole_.pack(shape, b);
-    whole_.multiply(shape, a, c, alpha, accumulate, bias);
+    multiply_packed(shape, a, b, c, alpha, accumulate, bias);
   }
-
-  cpu::PackedOperand<Bf16> whole_;
 };
 
 }  // namespace

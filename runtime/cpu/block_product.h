@@ -22,6 +22,7 @@ struct Finish {
   T alpha = 1;
   bool accumulate = false;
   const T* bias = nullptr;
+  bool past_caches = false;  // `out` is aligned to vectors, and not read soon
 };
 
 namespace detail {
@@ -34,8 +35,10 @@ void multiply_tile(int64_t depth, const typename Factor::Packed* a, const typena
   using B = Blocking<Factor>;
   using Sum = Vector<typename Factor::Number>;
   Sum sum[Rows][Vectors] = {};
-  for (int i = 0; i < Rows; ++i) {
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * ldc + v * B::lanes, 1);
+  if (!finish.past_caches) {
+    for (int i = 0; i < Rows; ++i) {
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * ldc + v * B::lanes, 1);
+    }
   }
   Prefetcher ahead = next;
   for (int64_t p = 0; p < depth; ++p) {
@@ -55,7 +58,7 @@ void multiply_tile(int64_t depth, const typename Factor::Packed* a, const typena
       Sum value = finish.alpha * sum[i][v], other;
       if (finish.accumulate) std::memcpy(&other, out, sizeof(other)), value += other;
       if (finish.bias) std::memcpy(&other, finish.bias + v * B::lanes, sizeof(other)), value += other;
-      std::memcpy(out, &value, sizeof(value));
+      finish.past_caches ? store<Store::past_caches>(out, value) : store<Store::cached>(out, value);
     }
   }
 }
@@ -107,23 +110,23 @@ void multiply_strip(int64_t rows, int64_t columns, int64_t depth, const Packed* 
 
 }  // namespace detail
 
-/// C[rows, columns] = finish(A[rows, depth] B[depth, columns]); rows of C are `ldc` elements apart. strip(p, deep, j,
+/// C[rows, columns] = finish(A[rows, depth] B[depth, columns]); rows of C are `ldc` elements apart. block(i, p, height,
+/// deep) returns rows i .. i + height - 1 of columns p .. p + deep - 1 of A as packed by pack_a. strip(p, deep, j,
 /// wide, steps, next) returns rows p .. p + deep - 1 of columns j .. j + wide - 1 of B as packed by pack_b, and may say
 /// what to call up in so many steps meanwhile.
-template <class Factor, class Strip, class T = typename Factor::Number>
-void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, const Strip& strip, T* c, int64_t ldc,
-                     const Finish<T>& finish) {
+template <class Factor, class Block, class Strip, class T = typename Factor::Number>
+void multiply_packed(int64_t rows, int64_t columns, int64_t depth, const Block& block, const Strip& strip, T* c,
+                     int64_t ldc, const Finish<T>& finish) {
   using B = Blocking<Factor>;
-  alignas(64) typename Factor::Packed left[B::rows * B::a_row];
   for (int64_t i = 0; i < rows; i += B::rows) {
     const int64_t height = std::min(B::rows, rows - i);
     for (int64_t p = 0; p == 0 || p < depth; p += B::depth) {
       const int64_t deep = std::min(B::depth, depth - p);
-      detail::pack_a<Factor>(height, deep, a.from(i, p), left);
+      const auto* left = block(i, p, height, deep);
       for (int64_t j = 0; j < columns; j += B::tile_columns) {
         const int64_t wide = std::min(B::tile_columns, columns - j);
         const Finish<T> part{finish.alpha, finish.accumulate || p > 0,
-                             finish.bias && p == 0 ? finish.bias + j : nullptr};
+                             finish.bias && p == 0 ? finish.bias + j : nullptr, finish.past_caches};
         const int64_t steps = B::packed(deep) * divide_up(height, B::tile_rows);
         Prefetcher next;
         const auto* right = strip(p, deep, j, wide, steps, next);
@@ -131,6 +134,19 @@ void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a,
       }
     }
   }
+}
+
+/// The same from A as it lies.
+template <class Factor, class Strip, class T = typename Factor::Number>
+void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, const Strip& strip, T* c, int64_t ldc,
+                     const Finish<T>& finish) {
+  using B = Blocking<Factor>;
+  alignas(64) typename Factor::Packed left[B::rows * B::a_row];
+  const auto block = [&](int64_t i, int64_t p, int64_t height, int64_t deep) {
+    detail::pack_a<Factor>(height, deep, a.from(i, p), left);
+    return left;
+  };
+  multiply_packed<Factor>(rows, columns, depth, block, strip, c, ldc, finish);
 }
 
 /// The first `rows` rows and `columns` columns of a matrix, in `steps` steps.
@@ -141,7 +157,7 @@ Prefetcher prefetch(Operand<T> in, int64_t rows, int64_t columns, int64_t steps)
                         : Prefetcher(in.data, columns, rows * size, in.column * size, steps);
 }
 
-/// The same from B as it lies.
+/// The same from both as they lie.
 template <class Factor, class T = typename Factor::Number>
 void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
               const Finish<T>& finish) {

@@ -15,12 +15,16 @@ class PackedOperand {
  public:
   using Number = typename Factor::Number;
 
+  /// Whether multiply() writes C past the caches: the gradient of a large weight, which A is transposed for, is next
+  /// read when the step is over. Only where C is written once.
+  static bool passes_caches(const MatmulShape& shape, bool accumulate);
+
   /// Packs `b`, as `shape` describes it; a batch is not for this. The memory stays for the next operand.
   void pack(const MatmulShape& shape, const Number* b);
-  /// C = alpha A B (+ C, if `accumulate`) (+ bias) with what pack() was given, of as many rows as `shape` says. Bits do
-  /// not depend on the number of threads.
-  void multiply(const MatmulShape& shape, const Number* a, Number* c, Number alpha, bool accumulate,
-                const Number* bias) const;
+  /// C = alpha A B (+ C, if `accumulate`) (+ bias) with what pack() was given, of as many rows as `shape` says. `rows`
+  /// is for what is packed of A. Bits do not depend on the number of threads.
+  void multiply(const MatmulShape& shape, const Number* a, Number* c, Number alpha, bool accumulate, const Number* bias,
+                Scratch& rows) const;
 
  private:
   Scratch memory_;

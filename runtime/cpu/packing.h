@@ -43,9 +43,11 @@ struct Blocking {
   static constexpr int64_t lanes = vector_size<Packed>;
   static constexpr int64_t tile_rows = vector_bytes == 64 ? 14 : 6;
   static constexpr int64_t tile_columns = 2 * lanes;
-  static constexpr int64_t rows = 112;                              // of packed blocks: a multiple of the lanes
-  static constexpr int64_t packed_depth = 256;                      // and how deep they are, in what is packed
-  static constexpr int64_t depth = packed_depth * Factor::numbers;  // and in the matrices' numbers
+  static constexpr int64_t rows = vector_bytes == 64 ? 112 : 96;  // of packed blocks: a multiple of tile_rows and lanes
+  /// How deep packed blocks are, in what is packed: a block of A (466 KB of floats) stays in a second-level cache of 1
+  /// MB beside the strips of B that pass through it. Deep ones touch C seldom.
+  static constexpr int64_t packed_depth = sizeof(Packed) == 4 ? 1024 : 256;
+  static constexpr int64_t depth = packed_depth * Factor::numbers;  // in the matrices' numbers
   /// Distance of packed rows of A, a cache line more than the depth: rows of a tile lie in different sets of the cache.
   static constexpr int64_t a_row = packed_depth + 64 / static_cast<int64_t>(sizeof(Packed));
 
@@ -110,7 +112,7 @@ void pack_a(int64_t rows, int64_t depth, Operand<typename Factor::Number> a, typ
 
 /// B[depth, columns] as packed[p * tile_columns + j], zero for j from `columns` on; as many rows as whole vectors have
 /// where B is transposed.
-template <class Factor>
+template <class Factor, Store how = Store::cached>
 void pack_b(int64_t depth, int64_t columns, Operand<typename Factor::Number> b, typename Factor::Packed* packed) {
   using B = Blocking<Factor>;
   constexpr int64_t width = B::tile_columns;
@@ -119,7 +121,7 @@ void pack_b(int64_t depth, int64_t columns, Operand<typename Factor::Number> b, 
       for (int64_t j = 0; j < width; j += B::lanes) {
         Vector<typename Factor::Packed> vector;
         load_across<Factor>(b.at(p, j), b.row, depth - p, columns - j, vector);
-        std::memcpy(packed + p / Factor::numbers * width + j, &vector, vector_bytes);
+        store<how, typename Factor::Packed>(packed + p / Factor::numbers * width + j, vector);
       }
     }
     return;
@@ -132,9 +134,9 @@ void pack_b(int64_t depth, int64_t columns, Operand<typename Factor::Number> b, 
       const auto load_whole = [&](int64_t column, auto& vector) { Factor::along(b.at(p, j + column), vector); };
       typename Factor::Packed* out = packed + p / Factor::numbers * width + j;
       if (depth - p >= B::lanes * Factor::numbers && columns - j >= B::lanes) {
-        transpose_block(load_whole, out, width);
+        transpose_block<typename Factor::Packed, how>(load_whole, out, width);
       } else {
-        transpose_block(load, out, width);
+        transpose_block<typename Factor::Packed, how>(load, out, width);
       }
     }
   }

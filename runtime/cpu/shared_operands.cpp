@@ -1,5 +1,9 @@
 #include "runtime/cpu/shared_operands.h"
 
+#include <utility>
+
+#include "runtime/cpu/block_matmul.h"
+
 namespace bev::cpu {
 
 template <class Factor>
@@ -15,18 +19,24 @@ size_t SharedOperands<Factor>::Hash::operator()(const Key& key) const {
 template <class Factor>
 void SharedOperands<Factor>::keep(bool on) {
   keeping_ = on;
-  for (auto& [key, kept] : operands_) kept.uses = 0;
+  for (auto& [key, kept] : operands_) {
+    kept.packed = false;
+    if (on) kept.uses_before = std::exchange(kept.uses, 0);
+  }
 }
 
 template <class Factor>
 bool SharedOperands<Factor>::multiply(const MatmulShape& s, const float* a, const float* b, float* c, float alpha,
-                                      bool accumulate, const float* bias) {
+                                      bool accumulate, const float* bias, Scratch& rows) {
   // With more rows than one block packing is a small part of the work.
   if (!keeping_ || s.batch != 1 || s.m == 0 || s.m > Blocking<Factor>::rows || s.n == 0 || s.k == 0) return false;
   Kept& kept = operands_[{b, s.n, s.k, s.ldb, s.transpose_b}];
-  if (++kept.uses == 1) return false;
-  if (kept.uses == 2) kept.operand.pack(s, b);
-  kept.operand.multiply(s, a, c, alpha, accumulate, bias);
+  if (++kept.uses == 1 && kept.uses_before < 2) {
+    block_matmul<Factor>(s, a, b, c, alpha, accumulate, bias);
+    return true;
+  }
+  if (!std::exchange(kept.packed, true)) kept.operand.pack(s, b);
+  kept.operand.multiply(s, a, c, alpha, accumulate, bias, rows);
   return true;
 }
 

@@ -17,10 +17,11 @@ class SharedOperands {
   /// Forgets all that is packed, and keeps operands from here on, or does not.
   void keep(bool on);
 
-  /// C = alpha A B (+ C) (+ bias) from B packed. False, with nothing done, if the product gains nothing from that or if
-  /// this is the operand's first use.
+  /// C = alpha A B (+ C) (+ bias), from B packed where it was used before, or twice in the last such phase. The bits
+  /// are the same either way. False, with nothing done, if the product gains nothing from that. `rows` is for what is
+  /// packed of A.
   bool multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
-                const float* bias);
+                const float* bias, Scratch& rows);
 
  private:
   struct Key {
@@ -33,7 +34,8 @@ class SharedOperands {
     size_t operator()(const Key& key) const;
   };
   struct Kept {
-    int64_t uses = 0;  // since the last keep()
+    int64_t uses = 0, uses_before = 0;  // since keep(true), and between the one before and that
+    bool packed = false;
     PackedOperand<Factor> operand;
   };
   bool keeping_ = false;

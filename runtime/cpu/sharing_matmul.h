@@ -4,6 +4,8 @@
 
 #include "runtime/cpu/admit.h"
 #include "runtime/cpu/block_matmul.h"
+#include "runtime/cpu/packed_operand.h"
+#include "runtime/cpu/scratch.h"
 #include "runtime/cpu/shared_operands.h"
 #include "runtime/matmul.h"
 
@@ -26,7 +28,7 @@ class SharingMatmul : public MatmulEngine {
     if (!admit(stream, shape, beta)) return;
     if (shares_ && type == DType::f32 &&
         shared_.multiply(shape, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c),
-                         static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias))) {
+                         static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias), rows_)) {
       return;
     }
     compute(type, shape, a, b, c, alpha, beta, bias);
@@ -37,6 +39,12 @@ class SharingMatmul : public MatmulEngine {
   /// C = alpha A B (+ C, if `accumulate`) (+ bias) for a valid shape.
   virtual void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha,
                         bool accumulate, const float* bias) = 0;
+  /// The same with B packed whole beforehand, which is worth its while where there are many rows; no batch.
+  void multiply_packed(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
+                       const float* bias) {
+    packed_.pack(shape, b);
+    packed_.multiply(shape, a, c, alpha, accumulate, bias, rows_);
+  }
 
  private:
   void compute(DType type, const MatmulShape& shape, const void* a, const void* b, void* c, double alpha, double beta,
@@ -55,6 +63,8 @@ class SharingMatmul : public MatmulEngine {
 
   const bool shares_;
   SharedOperands<Factor> shared_;
+  PackedOperand<Factor> packed_;
+  Scratch rows_;
 };
 
 }  // namespace bev::cpu

@@ -2,10 +2,15 @@
 // of a square block of them. One source serves every instruction set.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
+
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
 
 namespace bev::cpu {
 
@@ -29,6 +34,32 @@ struct VectorOf {
 };
 template <class T>
 using Vector = typename VectorOf<T>::Type;
+
+/// How a vector goes to memory. What is not read soon goes past the caches, which would first fetch what is
+/// overwritten: to memory aligned to vector_bytes, and others see it after publish_past_caches().
+enum class Store : uint8_t { cached, past_caches };
+
+template <Store how, class T>
+void store(T* out, const Vector<T>& vector) {
+  if constexpr (how == Store::cached) {
+    std::memcpy(out, &vector, vector_bytes);
+    return;
+  }
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(out), std::bit_cast<__m512i>(vector));
+#elif defined(__AVX__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(out), std::bit_cast<__m256i>(vector));
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(out), std::bit_cast<__m128i>(vector));
+#else
+  std::memcpy(out, &vector, vector_bytes);
+#endif
+}
+inline void publish_past_caches() {
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+}
 
 namespace detail {
 
@@ -60,7 +91,7 @@ void every_other_lane(const Vector<T>& a, const Vector<T>& b, Vector<T>& out) {
 
 /// out[p * out_row + j] = element p of the vector that load(j, vector) fetches, for as many vectors as one has
 /// elements. First every lane of lane_size rows becomes columns, then lanes change places.
-template <class T, class Load>
+template <class T, Store how = Store::cached, class Load>
 void transpose_block(const Load& load, T* out, int64_t out_row) {
   constexpr int64_t n = vector_size<T>, q = lane_size<T>, lanes = n / q;
   Vector<T> rows[n], next[n];
@@ -99,7 +130,7 @@ void transpose_block(const Load& load, T* out, int64_t out_row) {
     for (int64_t i = 0; i < n; ++i) rows[i] = next[i];
   }
 #pragma GCC unroll 16
-  for (int64_t i = 0; i < n; ++i) std::memcpy(out + i * out_row, &rows[i], vector_bytes);
+  for (int64_t i = 0; i < n; ++i) store<how, T>(out + i * out_row, rows[i]);
 }
 
 }  // namespace bev::cpu

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 #include <string>
@@ -118,7 +119,8 @@ TEST_CASE("products with a shared operand agree with those without") {
   for (const Make make : engines) {
     for (const MatmulShape& shape :
          {linear_shape(80, 200, 530), with_distances({.m = 9, .n = 131, .k = 261}, 2), linear_shape(33, 96, 96),
-          with_distances({.m = 20, .n = 7, .k = 40, .transpose_a = true}, 1), linear_shape(150, 64, 64)}) {
+          with_distances({.m = 20, .n = 7, .k = 40, .transpose_a = true}, 1), linear_shape(150, 64, 64),
+          with_distances({.m = 40, .n = 530, .k = 2100}, 0)}) {  // 1.1 million numbers: packed past the caches
       const auto engine = make(), other = make();
       const auto a = random_numbers<float>(shape.m * shape.k + 1000, 1), bias = random_numbers<float>(shape.n, 2);
       auto b = random_numbers<float>(shape.n * shape.k + 1000, 3);
@@ -148,6 +150,39 @@ TEST_CASE("products with a shared operand agree with those without") {
         CHECK(c == expected);
       }
     }
+  }
+}
+
+TEST_CASE(
+    "a shared operand gives the same bits at its first use, before it is packed, and later, and in the next step") {
+  for (const Make make : {make_cpu_matmul, make_cpu_bf16_matmul}) {
+    const auto engine = make();
+    const MatmulShape shape = with_distances({.m = 90, .n = 200, .k = 1500}, 0);
+    const auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.n * shape.k, 2);
+    std::vector<float> first(static_cast<size_t>(shape.m * shape.n)), later = first;
+    for (int step = 0; step < 3; ++step) {
+      const UnchangedWeights unchanged(*engine);
+      for (int use = 0; use < 3; ++use) {
+        auto& c = step + use == 0 ? first : later;
+        engine->run_shared({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+        if (step + use > 0) CHECK(later == first);
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradient of a large weight, written past the caches, is whole when the product returns") {
+  const MatmulShape shape = with_distances({.m = 1030, .n = 1056, .k = 3, .transpose_a = true}, 0);
+  const auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.n * shape.k, 2),
+             bias = random_numbers<float>(shape.n, 3);
+  const auto size = static_cast<size_t>(shape.m * shape.n);
+  std::vector<float> expected(size), storage(size + 32, 7.0f);
+  make_plain_matmul()->run({}, DType::f32, shape, a.data(), b.data(), expected.data(), 0.5, 0, bias.data());
+  for (const size_t off : {size_t{0}, size_t{1}}) {  // aligned to vectors, and not
+    float* c = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) / sizeof(float) % 16 + off;
+    make_cpu_matmul()->run({}, DType::f32, shape, a.data(), b.data(), c, 0.5, 0, bias.data());
+    CHECK(std::equal(expected.begin(), expected.end(), c));
+    CHECK(c[size] == 7.0f);
   }
 }
 

@@ -47,6 +47,7 @@ inline std::vector<MatmulCase> matmul_cases() {
         };
         out.push_back({sizes(37, 53, 29, 1)});
         out.push_back({sizes(5, 131, 261, 1), 0.5, 1});
+        out.push_back({sizes(3, 35, 2100, 1), 0.5, 1, true});  // deeper than a block of any engine and type
         out.push_back({sizes(70, 3, 7, 3), -2, 0, true});
         out.push_back({sizes(9, 67, 19, 2), 1, 1, true});
         // Large enough for a library: alone, with everything added, scaled, and as members of a batch.

@@ -8,6 +8,8 @@
 //   [48 x 1024] x [64 x 1024]^T, heads of 16      31,  95   (oneDNN falls back to another body where rows have gaps)
 //   [72 x 64] x [519 x 64]^T, heads of 16         70, 101
 //   [8 x 96] x [96 x 96]^T                        61,  69   (and oneDNN wakes its team: 2 us more with 2 threads)
+// Gradients of large weights go past the caches (packed_operand.h): [48 x 1024]^T x [48 x 4096] on two cores 150 in
+// oneDNN, 171 so.
 #include "runtime/matmul.h"
 #include "runtime/cpu/onednn/binding.h"
 #include "runtime/cpu/onednn/prepared.h"
@@ -31,11 +33,16 @@ bool worth_the_library(const MatmulShape& s) {
 
 class CpuMatmul final : public cpu::SharingMatmul<cpu::Exact<float>> {
  public:
+  using Packed = cpu::PackedOperand<cpu::Exact<float>>;
+
   CpuMatmul() : SharingMatmul(cpu::vector_bytes >= 32) {}
 
  private:
   void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
                 const float* bias) override {
+    if (cpu::vector_bytes == 64 && Packed::passes_caches(shape, accumulate)) {
+      return multiply_packed(shape, a, b, c, alpha, accumulate, bias);
+    }
     if (alpha != 1 || !worth_the_library(shape)) {
       return cpu::block_matmul<cpu::Exact<float>>(shape, a, b, c, alpha, accumulate, bias);
     }

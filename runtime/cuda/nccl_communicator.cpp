@@ -52,6 +52,13 @@ class NcclRendezvous final : public Rendezvous, public std::enable_shared_from_t
     const std::lock_guard lock(mutex_);
     return aborted_;
   }
+  /// For a thread that may be no replica's: whatever it asks CUDA makes a context on its own device, which is GPU 0
+  /// unless it says otherwise, and may be none of this run's.
+  void lend_device(int ordinal) const {
+    const std::lock_guard lock(mutex_);
+    int own = 0;
+    if (cudaGetDevice(&own) == cudaSuccess && !rank_on_.contains(own)) cudaSetDevice(ordinal);
+  }
   /// From here to its leave() an abort ends this member's collectives, on whatever thread. leave() waits for an abort
   /// that is under way.
   void enter(NcclCommunicator& member);
@@ -74,8 +81,8 @@ class NcclRendezvous final : public Rendezvous, public std::enable_shared_from_t
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(std::shared_ptr<NcclRendezvous> meeting, int rank, double seconds)
-      : meeting_(std::move(meeting)), rank_(rank), seconds_(seconds), compute_(false), done_(false) {
+  NcclCommunicator(std::shared_ptr<NcclRendezvous> meeting, int rank, int ordinal, double seconds)
+      : meeting_(std::move(meeting)), rank_(rank), ordinal_(ordinal), seconds_(seconds), compute_(false), done_(false) {
     int lowest = 0, highest = 0;  // reductions go before what else the GPU could do
     require(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for stream priorities");
     require(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, highest), "making a stream");
@@ -146,6 +153,7 @@ class NcclCommunicator final : public Communicator {
   void abort(const Error& reason) override { meeting_->abort(reason); }
   /// Ends this rank's collectives: takes the handle away, so that nobody else is inside NCCL with it or will be.
   void end_calls() {
+    meeting_->lend_device(ordinal_);
     ncclComm_t gone = nullptr;
     {
       const std::lock_guard lock(mutex_);
@@ -155,6 +163,7 @@ class NcclCommunicator final : public Communicator {
   }
   /// Until the kernels have left the GPU, or `deadline`.
   void wait_until_idle(double deadline) const {
+    meeting_->lend_device(ordinal_);
     while (cudaStreamQuery(stream_) == cudaErrorNotReady && now() < deadline) {
       cudaGetLastError();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -162,6 +171,7 @@ class NcclCommunicator final : public Communicator {
     cudaGetLastError();  // the next launch is not to blame
   }
   std::string last_collective() const override {
+    meeting_->lend_device(ordinal_);
     const std::lock_guard lock(mutex_);
     if (calls_ == 0) return "none";
     return fmt::format("number {}, {}, {}", calls_ - 1, last_, running_.any() ? "not finished" : "finished");
@@ -171,6 +181,7 @@ class NcclCommunicator final : public Communicator {
     return calls_;
   }
   double waiting_seconds() const override {
+    meeting_->lend_device(ordinal_);
     const std::lock_guard lock(mutex_);
     return running_.any() ? std::max(now() - running_.oldest(), 1e-9) : 0;
   }
@@ -253,7 +264,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   const std::shared_ptr<NcclRendezvous> meeting_;
-  const int rank_;
+  const int rank_, ordinal_;
   const double seconds_;
   cudaStream_t stream_ = nullptr;
   int64_t* token_ = nullptr;
@@ -296,7 +307,7 @@ std::unique_ptr<Communicator> NcclRendezvous::join(int rank, Device& device, dou
     }
   }
   device.make_current();
-  return std::make_unique<NcclCommunicator>(shared_from_this(), rank, seconds);
+  return std::make_unique<NcclCommunicator>(shared_from_this(), rank, device.ordinal(), seconds);
 }
 
 }  // namespace

@@ -1,29 +1,20 @@
 #include "data/dataset.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 
+#include "data/batch_memory.h"
 #include "data/finite.h"
 #include "runtime/file/checksum.h"
 #include "runtime/file/mapped_file.h"
+#include "runtime/file/safetensors.h"
 
 namespace bev {
 
 namespace {
 
-/// Asks the system to have these bytes in memory soon, so that one thread keeps many reads of the disk under way.
-void will_need(const std::byte* data, size_t bytes) {
-  constexpr size_t worth_a_call = 32 << 10;  // the system reads about as much around any byte that is touched
-  if (bytes < worth_a_call) return;
-  static const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + bytes;
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);  // only a hint: its failure changes nothing
-}
+constexpr size_t descriptors = 256;  // that a data set holds: several are open at once, and a process may have 1,024
 
 int64_t integer_at(const Tensor& values, int64_t i) {
   return values.dtype() == DType::i64 ? values.data<int64_t>()[i] : values.data<int32_t>()[i];
@@ -46,7 +37,6 @@ std::shared_ptr<const Dataset> Dataset::open(const std::string& directory) {
   const DatasetInfo& info = dataset->info_;
   for (size_t i = 0; i < info.sample_fields.size(); ++i) {
     const FieldSpec& field = info.sample_fields[i];
-    if (field.name == "frames") dataset->frames_column_ = i;
     if (is_integer(field.dtype)) continue;
     dataset->fields_.push_back(field);
     dataset->sample_columns_.push_back(i);
@@ -65,31 +55,33 @@ std::shared_ptr<const Dataset> Dataset::open(const std::string& directory) {
 }
 
 void Dataset::open_shard(const ShardInfo& info) {
-  Shard shard{.path = directory_ + "/" + info.file, .first = 0, .rows = info.rows, .columns = {}};
-  std::error_code error;
-  const uint64_t bytes = std::filesystem::file_size(shard.path, error);
-  if (!error && bytes != info.bytes) {
-    fail(ErrorKind::data, "{}: has {} bytes, expected {} by dataset.json: truncated or replaced", shard.path, bytes,
-         info.bytes);
+  using Descriptor = RandomAccessFile::Descriptor;
+  const size_t opened = tables_[0].shards.size() + tables_[1].shards.size();
+  const std::string path = directory_ + "/" + info.file;
+  Shard shard{.file = RandomAccessFile::open(path, opened < descriptors ? Descriptor::held : Descriptor::for_each_call),
+              .first = 0,
+              .rows = info.rows,
+              .columns = {}};
+  if (shard.file.size() != info.bytes) {
+    fail(ErrorKind::data, "{}: has {} bytes, expected {} by dataset.json: truncated or replaced", path,
+         shard.file.size(), info.bytes);
   }
-  const SafetensorsFile file = SafetensorsFile::open(shard.path);
+  const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<FieldSpec>& fields = info_.fields_of(info.table);
   for (const FieldSpec& field : fields) {
     const auto* const entry = file.find(field.name);
-    if (!entry) fail(ErrorKind::data, "{}: has no tensor {}, which dataset.json lists", shard.path, field.name);
+    if (!entry) fail(ErrorKind::data, "{}: has no tensor {}, which dataset.json lists", path, field.name);
     Shape expected{info.rows};
     for (const int64_t size : field.shape) expected.append(size);
     if (entry->dtype != field.dtype || entry->shape != expected) {
-      fail(ErrorKind::data, "{}: tensor {} is {} {}, expected {} {} by dataset.json", shard.path, field.name,
+      fail(ErrorKind::data, "{}: tensor {} is {} {}, expected {} {} by dataset.json", path, field.name,
            name_of(entry->dtype), entry->shape.text(), name_of(field.dtype), expected.text());
     }
-    const Tensor values = file.tensor(*entry);
-    shard.columns.push_back({.values = values,
-                             .data = static_cast<const std::byte*>(values.raw()),
+    shard.columns.push_back({.offset = file.data_offset() + entry->begin,
                              .row_bytes = static_cast<size_t>(field.shape.elements()) * size_of(field.dtype)});
   }
   if (file.entries().size() != fields.size()) {
-    fail(ErrorKind::data, "{}: holds {} tensors, expected {} by dataset.json", shard.path, file.entries().size(),
+    fail(ErrorKind::data, "{}: holds {} tensors, expected {} by dataset.json", path, file.entries().size(),
          fields.size());
   }
   Rows& table = tables_[static_cast<int>(info.table)];
@@ -108,48 +100,46 @@ const Dataset::Shard& Dataset::shard_of(Table table, int64_t row) const {
   return rows.shards[static_cast<size_t>(next - rows.first.begin() - 1)];
 }
 
-int64_t Dataset::frame_of(const Shard& shard, int64_t sample, int64_t step) const {
-  const int64_t frame = integer_at(shard.columns[frames_column_].values, (sample - shard.first) * steps_ + step);
-  if (frame < 0 || frame >= info_.frames) {
-    fail(ErrorKind::data, "{}: sample {} names frame {}, but the data set has {} frames", shard.path, sample, frame,
-         info_.frames);
-  }
-  return frame;
+void Dataset::Shard::read_row(size_t column, int64_t row, void* to) const {
+  const Column& of = columns[column];
+  file.read(of.offset + static_cast<uint64_t>(row - first) * of.row_bytes, to, of.row_bytes);
+}
+
+void Dataset::Shard::announce_row(size_t column, int64_t row) const {
+  constexpr size_t worth_a_call = 32 << 10;
+  const Column& of = columns[column];
+  if (of.row_bytes < worth_a_call) return;
+  file.will_need(of.offset + static_cast<uint64_t>(row - first) * of.row_bytes, of.row_bytes);
 }
 
 void Dataset::copy_row(Table table, size_t field, int64_t row, std::byte* to, int64_t sample) const {
   const Shard& shard = shard_of(table, row);
-  const Column& column = shard.columns[field];
-  std::memcpy(to, column.data + static_cast<size_t>(row - shard.first) * column.row_bytes, column.row_bytes);
+  shard.read_row(field, row, to);
   const FieldSpec& spec = info_.fields_of(table)[field];
   const int64_t bad = first_not_finite(spec.dtype, to, spec.shape.elements());
   if (bad >= 0) {
-    fail(ErrorKind::data, "{}: field {} of sample {} is not finite (row {} of the {}, element {} of {})", shard.path,
-         spec.name, sample, row, name_of(table), bad, spec.shape.text());
+    fail(ErrorKind::data, "{}: field {} of sample {} is not finite (row {} of the {}, element {} of {})",
+         shard.file.path(), spec.name, sample, row, name_of(table), bad, spec.shape.text());
   }
 }
 
 void Dataset::announce(int64_t sample) const {
   const Shard& shard = shard_of(Table::samples, sample);
-  for (const Column& column : shard.columns) {
-    will_need(column.data + static_cast<size_t>(sample - shard.first) * column.row_bytes, column.row_bytes);
-  }
-  if (info_.frame_fields.empty()) return;
-  for (int64_t step = 0; step < steps_; ++step) {
-    const int64_t frame = frame_of(shard, sample, step);
+  for (size_t column = 0; column < shard.columns.size(); ++column) shard.announce_row(column, sample);
+  for (const int64_t frame : frames(sample)) {
     const Shard& frames = shard_of(Table::frames, frame);
-    for (const Column& column : frames.columns) {
-      will_need(column.data + static_cast<size_t>(frame - frames.first) * column.row_bytes, column.row_bytes);
-    }
+    for (size_t column = 0; column < frames.columns.size(); ++column) frames.announce_row(column, frame);
   }
 }
 
 void Dataset::gather(Batch& batch, int64_t first, int64_t count) const {
+  // One thread keeps many reads of the disk under way.
   for (int64_t b = first; b < first + count; ++b) {
     if (batch.samples[static_cast<size_t>(b)] >= 0) announce(batch.samples[static_cast<size_t>(b)]);
   }
   for (int64_t b = first; b < first + count; ++b) {
     const int64_t sample = batch.samples[static_cast<size_t>(b)];
+    const std::vector<int64_t> used = sample < 0 ? std::vector<int64_t>() : frames(sample);
     for (size_t i = 0; i < fields_.size(); ++i) {
       const size_t bytes = batch.fields[i].value.bytes() / static_cast<size_t>(batch.size);  // of a sample
       std::byte* const to = static_cast<std::byte*>(batch.fields[i].value.raw()) + static_cast<size_t>(b) * bytes;
@@ -158,11 +148,9 @@ void Dataset::gather(Batch& batch, int64_t first, int64_t count) const {
       } else if (i < sample_columns_.size()) {
         copy_row(Table::samples, sample_columns_[i], sample, to, sample);
       } else {
-        const Shard& shard = shard_of(Table::samples, sample);
-        const size_t frame_bytes = bytes / static_cast<size_t>(steps_);
-        for (int64_t step = 0; step < steps_; ++step) {
-          copy_row(Table::frames, i - sample_columns_.size(), frame_of(shard, sample, step),
-                   to + static_cast<size_t>(step) * frame_bytes, sample);
+        const size_t frame_bytes = bytes / used.size();
+        for (size_t step = 0; step < used.size(); ++step) {
+          copy_row(Table::frames, i - sample_columns_.size(), used[step], to + step * frame_bytes, sample);
         }
       }
     }
@@ -181,8 +169,14 @@ int64_t Dataset::number(int64_t sample, std::string_view field) const {
 std::vector<int64_t> Dataset::frames(int64_t sample) const {
   std::vector<int64_t> out;
   if (info_.frame_fields.empty()) return out;
-  const Shard& shard = shard_of(Table::samples, sample);
-  for (int64_t step = 0; step < steps_; ++step) out.push_back(frame_of(shard, sample, step));
+  const Tensor named = row(Table::samples, sample, "frames");
+  for (int64_t step = 0; step < steps_; ++step) {
+    out.push_back(integer_at(named, step));
+    if (out.back() < 0 || out.back() >= info_.frames) {
+      fail(ErrorKind::data, "{}: sample {} names frame {}, but the data set has {} frames",
+           shard_of(Table::samples, sample).file.path(), sample, out.back(), info_.frames);
+    }
+  }
   return out;
 }
 
@@ -190,9 +184,10 @@ Tensor Dataset::row(Table table, int64_t row, std::string_view field) const {
   const std::vector<FieldSpec>& fields = info_.fields_of(table);
   const FieldSpec* const spec = find_field(fields, field);
   if (!spec) fail(ErrorKind::data, "{}: {} have no field {}", directory_, name_of(table), field);
-  const Shard& shard = shard_of(table, row);
-  const Tensor& values = shard.columns[static_cast<size_t>(spec - fields.data())].values;
-  return values.part((row - shard.first) * spec->shape.elements(), spec->shape);
+  const size_t bytes = static_cast<size_t>(spec->shape.elements()) * size_of(spec->dtype);
+  const Tensor out(plain_host_memory()(bytes), spec->shape, spec->dtype);
+  shard_of(table, row).read_row(static_cast<size_t>(spec - fields.data()), row, out.raw());
+  return out;
 }
 
 }  // namespace bev

@@ -1,5 +1,6 @@
-// A data set on disk, opened for reading: every shard mapped, every size checked against dataset.json, so that what is
-// missing, cut off or of another shape is known before training and not hours into it.
+// A data set on disk, opened for reading: every size checked against dataset.json, so that what is missing, cut off or
+// of another shape is known before training and not hours into it; and what is cut off hours into it is an error that
+// names the file.
 #pragma once
 
 #include <functional>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "data/dataset_info.h"
-#include "runtime/file/safetensors.h"
+#include "runtime/file/random_access_file.h"
 
 namespace bev {
 
@@ -30,7 +31,7 @@ class Dataset {
 
   /// Copies samples `first` .. `first + count - 1` of `batch.samples` into the batch's rows of the same numbers; -1
   /// gives zeros. The batch's fields are those of fields(). Throws Error(ErrorKind::data) naming shard, sample and
-  /// field where a number is not finite or a frame does not exist.
+  /// field where a number is not finite or a frame does not exist, and the shard where it has become shorter.
   void gather(Batch& batch, int64_t first, int64_t count) const;
 
   /// An integer field of a sample, such as "route". Throws if there is none of that name, or if it has several
@@ -39,20 +40,22 @@ class Dataset {
   /// The numbers of a sample's frames, oldest first; empty in a data set without frames.
   std::vector<int64_t> frames(int64_t sample) const;
 
-  /// Row `row` of a table, in mapped memory (read-only), for tools.
+  /// Row `row` of a table, in memory of its own, for tools.
   Tensor row(Table table, int64_t row, std::string_view field) const;
 
  private:
   /// One field of one shard.
   struct Column {
-    Tensor values;  // [rows, ...]
-    const std::byte* data = nullptr;
+    uint64_t offset = 0;  // of its first row in the file
     size_t row_bytes = 0;
   };
   struct Shard {
-    std::string path;
+    RandomAccessFile file;
     int64_t first = 0, rows = 0;
     std::vector<Column> columns;  // in the order of the table's fields
+
+    void read_row(size_t column, int64_t row, void* to) const;
+    void announce_row(size_t column, int64_t row) const;
   };
   struct Rows {  // a table
     std::vector<Shard> shards;
@@ -63,7 +66,6 @@ class Dataset {
   void open_shard(const ShardInfo& info);
   const Rows& rows_of(Table table) const { return tables_[static_cast<int>(table)]; }
   const Shard& shard_of(Table table, int64_t row) const;
-  int64_t frame_of(const Shard& shard, int64_t sample, int64_t step) const;
   void copy_row(Table table, size_t field, int64_t row, std::byte* to, int64_t sample) const;
   void announce(int64_t sample) const;
 
@@ -73,7 +75,6 @@ class Dataset {
   std::vector<FieldSpec> fields_;
   std::vector<size_t> sample_columns_;  // of the samples' fields, those that a batch holds
   int64_t steps_ = 0;                   // observed steps, To
-  size_t frames_column_ = 0;            // of the samples' fields, where there are frames
 };
 
 }  // namespace bev

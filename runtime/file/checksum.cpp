@@ -2,7 +2,10 @@
 
 #include <zlib.h>
 
-#include "runtime/file/mapped_file.h"
+#include <algorithm>
+#include <vector>
+
+#include "runtime/file/random_access_file.h"
 
 namespace bev {
 
@@ -11,8 +14,15 @@ uint32_t crc32_of(std::span<const std::byte> bytes) {
 }
 
 FileChecksum checksum_of_file(const std::string& path) {
-  const MappedFile file = MappedFile::open(path);
-  return {.bytes = file.size, .crc32 = crc32_of(file.bytes())};
+  const RandomAccessFile file = RandomAccessFile::open(path, RandomAccessFile::Descriptor::held);
+  std::vector<std::byte> piece(size_t{1} << 20);
+  FileChecksum out{.bytes = file.size(), .crc32 = 0};
+  for (uint64_t offset = 0; offset < file.size(); offset += piece.size()) {
+    const size_t bytes = std::min<uint64_t>(piece.size(), file.size() - offset);
+    file.read(offset, piece.data(), bytes);
+    out.crc32 = static_cast<uint32_t>(::crc32_z(out.crc32, reinterpret_cast<const Bytef*>(piece.data()), bytes));
+  }
+  return out;
 }
 
 }  // namespace bev

@@ -1,5 +1,6 @@
 // A file's bytes as read-only memory. The mapping needs no open descriptor, so a data set may have thousands of shards.
-// Whoever shortens a mapped file while the program reads it stops the program (SIGBUS): files are replaced by renaming.
+// Whoever shortens a mapped file while the program reads it stops the program (SIGBUS): files are replaced by renaming,
+// and what is read for as long as training goes on is not mapped (random_access_file.h).
 #pragma once
 
 #include <cstddef>

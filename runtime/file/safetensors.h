@@ -33,6 +33,8 @@ class SafetensorsFile {
   const std::string& path() const { return path_; }
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of the file's data
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Where in the file the data part begins.
+  size_t data_offset() const { return static_cast<size_t>(data_ - static_cast<const std::byte*>(mapping_.get())); }
   /// Null if there is none of that name.
   const Entry* find(std::string_view name) const;
   /// The tensor, sharing the mapped memory (read-only: writing to it faults). Throws Error naming file and tensor if it

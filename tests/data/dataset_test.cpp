@@ -9,6 +9,7 @@
 #include "data/finite.h"
 #include "data/statistics.h"
 #include "data/verify.h"
+#include "runtime/file/safetensors.h"
 #include "tests/data/example_dataset.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temporary_folder.h"
@@ -222,6 +223,37 @@ TEST_CASE("data set: damage inside is found when it is gathered, and by verify")
   REQUIRE(problems.size() == 1);
   CHECK(contains(problems[0], "checksum"));
   CHECK(contains(problems[0], shard));
+}
+
+TEST_CASE("data set: a shard that is cut off after the set was opened is an error that names it") {
+  for (const bool many : {false, true}) {
+    ExampleDataset example;
+    if (many) example.samples = 300, example.shard_bytes = 1;  // more shards than a data set keeps open
+    for (const std::string kind : {"samples", "frames"}) {
+      const TemporaryFolder folder;
+      example.write(folder.file("d"));
+      const auto dataset = Dataset::open(folder.file("d"));
+      CHECK((dataset->info().shards.size() > 300) == many);
+      const ShardInfo* last = nullptr;
+      for (const ShardInfo& shard : dataset->info().shards) {
+        if (name_of(shard.table) == kind) last = &shard;
+      }
+      const std::string path = folder.file("d/" + last->file);
+      std::filesystem::resize_file(path, 100);  // less than a header
+      const std::string expected = fmt::format("{}: has 100 bytes, expected {}", path, last->bytes);
+      const auto check = [&](const std::string& message) { CHECK_MESSAGE(contains(message, expected), message); };
+      check(error_of(ErrorKind::data, [&] {
+        for (int64_t sample = 0; sample < dataset->size(); ++sample) gather(*dataset, {sample});
+      }));
+      if (kind == "samples") CHECK_NOTHROW(gather(*dataset, {0}));  // lies in another shard
+      const int64_t rows = kind == "samples" ? example.samples : example.frames;
+      const auto [table, field] =
+          kind == "samples" ? std::pair{Table::samples, "ego_status"} : std::pair{Table::frames, "lidar_token"};
+      check(error_of(ErrorKind::data, [&] { dataset->row(table, rows - 1, field); }));
+      if (kind == "samples") check(error_of(ErrorKind::data, [&] { dataset->number(rows - 1, "route"); }));
+      if (kind == "samples") check(error_of(ErrorKind::data, [&] { dataset->frames(rows - 1); }));
+    }
+  }
 }
 
 TEST_CASE("data set: a full disk leaves no data set, and the next writer starts afresh") {

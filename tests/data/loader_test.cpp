@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "runtime/file/safetensors.h"
 #include "tests/data/example_dataset.h"
 #include "tests/support/temporary_folder.h"
 
@@ -153,6 +154,21 @@ TEST_CASE("loader: damage arrives with the batch it is in, until a seek") {
     }
     loader.seek(damaged / 2 + 1);
     CHECK(is_right(loader.next()));
+  }
+}
+
+TEST_CASE("loader: a shard that is cut off while batches are made arrives as an error") {
+  for (const int threads : {0, 2}) {
+    const Set set;
+    const Sampler sampler(set.data->size(), 2, {.shuffle = false});
+    Loader loader(set.data, sampler, {.micro_batch = 2}, options(threads));
+    CHECK(is_right(loader.next()));
+    const std::string path = set.data->directory() + "/" + shard_name(Table::samples, 2);
+    std::filesystem::resize_file(path, 1000);
+    const std::string message = error_of(ErrorKind::data, [&] {
+      for (int64_t step = 1; step < loader.steps_an_epoch(); ++step) loader.next();
+    });
+    CHECK_MESSAGE(contains(message, path + ": has 1000 bytes, expected "), message);
   }
 }
 

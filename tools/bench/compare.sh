@@ -3,9 +3,10 @@
 # times both alternately and prints the ratio of the medians with its spread. Ours, PyTorch at its best (threads, waiting
 # and memory set up well) and PyTorch as it comes take turns, so that whatever else the machine does hits all alike.
 #   tools/bench/compare.sh [--device cpu|cuda:0] [--config FILE] [--set a.b=c]... [--batch 8] [--repeats 5] [--steps 3]
-#                          [--build build-cpu] [--cells N] [--python FILE]
+#                          [--build build-cpu] [--cells N] [--python FILE] [--precision fp32|bf16]
 # --python: an interpreter with the newest PyTorch at hand. By default the one in front if it has PyTorch, else the system's,
 # for which Debian's PyTorch is installed, with a BLAS worth the name.
+# --precision: of both sides' products on the CPU.
 # PyTorch runs eagerly and, where it has torch.compile, compiled; its best is the faster. On a GPU both run in tf32 and in bf16,
 # against ours in the same precision.
 # The last lines are `ratio N.NN` (to PyTorch at its best) and, on the CPU, `ratio_default N.NN` (eagerly, as it comes).
@@ -13,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=() python=""
+device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=() python="" precision=fp32
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "compare.sh: $1 needs a value" >&2; exit 2; }
   case "$1" in
@@ -24,11 +25,13 @@ while [ $# -gt 0 ]; do
     --steps) steps=$2 ;;
     --build) build=$2 ;;
     --python) python=$2 ;;
+    --precision) precision=$2 ;;
     --set | --cells | --vl-tokens | --reasoning-tokens) extra+=("$1" "$2") ;;
     *) echo "compare.sh: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
 done
+case "$precision" in fp32 | bf16) ;; *) echo "compare.sh: --precision $precision: expected fp32 or bf16" >&2; exit 2 ;; esac
 bench="$build/tools/bev_bench"
 [ -x "$bench" ] || { echo "compare.sh: $bench is not there: build it first (cmake --build $build)" >&2; exit 2; }
 
@@ -86,10 +89,10 @@ echo "agreement, without dropout:"
 compiles=$("$python" -c 'import torch; print(int(hasattr(torch, "compile")))')
 if [ "$device" = cpu ]; then
   for ((i = 1; i <= repeats; i++)); do
-    ours "$work/ours" fp32
-    torch_best "$work/eager"
-    [ "$compiles" = 0 ] || torch_best "$work/compiled" --compile
-    torch "$work/default"
+    ours "$work/ours" "$precision"
+    torch_best "$work/eager" --precision "$precision"
+    [ "$compiles" = 0 ] || torch_best "$work/compiled" --precision "$precision" --compile
+    torch "$work/default" --precision "$precision"
     echo "repeat $i of $repeats done"
   done
   best=""

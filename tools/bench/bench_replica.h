@@ -8,6 +8,7 @@
 #include "model/policy.h"
 #include "runtime/replica.h"
 #include "tools/bench/random_batches.h"
+#include "tools/common/batch_fields.h"
 #include "tools/common/run_config.h"
 
 namespace bev {

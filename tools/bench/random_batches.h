@@ -11,10 +11,6 @@
 
 namespace bev {
 
-/// The fields of a data set for this policy. `dtype`: what the model computes in. Tokens of language models are bf16,
-/// as data sets store them; `floating_raster`: rasters as normalised numbers instead of bytes.
-std::vector<FieldSpec> fields_of(const PolicyConfig& policy, DType dtype, bool floating_raster = false);
-
 /// Numbers of unit variance, evenly distributed; trajectories evenly in the action range; bytes evenly.
 void fill_randomly(const Batch& batch, const PolicyConfig& policy, uint64_t seed, uint32_t number);
 

@@ -7,6 +7,7 @@
 
 #include "model/policy_task.h"
 #include "runtime/distributed/communicator.h"
+#include "tools/common/batch_fields.h"
 
 namespace bev {
 
@@ -15,20 +16,6 @@ namespace {
 constexpr int64_t batch_at_most = int64_t{1} << 16;
 
 double gibibytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
-
-/// What a data set for this policy holds, as bev_data writes it.
-std::vector<FieldSpec> planned_fields(const PolicyConfig& p) {
-  std::vector<FieldSpec> out = {{"ego_status", DType::f32, {p.observed, p.state_dim}},
-                                {"agent_pos", DType::f32, {p.horizon, 2}}};
-  if (p.mode == BevMode::raster) {
-    out.push_back({"lidar_bev", DType::u8, {p.observed, 3, p.bev_input_size[0], p.bev_input_size[1]}});
-  } else {
-    out.push_back({"lidar_token", DType::f32, {p.observed, p.cells, 512}});
-  }
-  if (p.use_vl) out.push_back({"gen_vit_tokens", DType::bf16, {p.vl_tokens, p.vlm_dim}});
-  if (p.use_reasoning) out.push_back({"reasoning_query_tokens", DType::bf16, {p.reasoning_tokens, p.vlm_dim}});
-  return out;
-}
 
 /// The largest batch whose plan needs no more than `limit`.
 int64_t largest_batch(MemoryPlanner& planner, size_t limit) {
@@ -58,7 +45,7 @@ Fit fit_to_device(const RunConfig& run, Device& device, size_t free, const Devic
   ParameterStore store;
   PolicyTask task(store, policy, device, run.augmentation,
                   {.sampler = run.sampler, .inference_steps = run.inference_steps});
-  const std::vector<FieldSpec> fields = planned_fields(policy);
+  const std::vector<FieldSpec> fields = fields_of(policy, DType::f32);
   const auto alone = make_thread_communicators(1);
   MemoryPlanner planner(task, store, device, fields, DType::f32, run.optimizer, {}, *alone.front());
   Fit out;

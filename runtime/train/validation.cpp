@@ -1,6 +1,9 @@
 #include "runtime/train/validation.h"
 
+#include <utility>
+
 #include "runtime/distributed/shared.h"
+#include "runtime/error.h"
 
 namespace bev {
 
@@ -14,16 +17,27 @@ class Validating {
     replica.context().tape.set_recording(false);
     replica.optimizer().use_average(true);
   }
+  /// Where an exception is on its way: what else fails then, such as a GPU that has failed already, is not heard.
   ~Validating() {
-    replica_.optimizer().use_average(false);
-    replica_.context().tape.set_recording(true);
-    replica_.context().training = true;
+    try {
+      end();
+    } catch (const Error&) {
+    }
   }
   Validating(const Validating&) = delete;
   Validating& operator=(const Validating&) = delete;
 
+  /// Back to training. Throws what the device reports.
+  void end() {
+    if (std::exchange(ended_, true)) return;
+    replica_.context().tape.set_recording(true);
+    replica_.context().training = true;
+    replica_.optimizer().use_average(false);
+  }
+
  private:
   Replica& replica_;
+  bool ended_ = false;
 };
 
 }  // namespace
@@ -31,7 +45,7 @@ class Validating {
 MetricSums validate(Replica& replica, ValidationSource& source) {
   MetricSums sums;
   {
-    const Validating validating(replica);
+    Validating validating(replica);
     source.restart();
     for (;;) {
       replica.inputs().before_next();
@@ -42,6 +56,7 @@ MetricSums validate(Replica& replica, ValidationSource& source) {
       replica.task().validate(replica.context(), batch, sums);
       replica.inputs().release();
     }
+    validating.end();
   }
   sum_over_replicas(replica.host(), sums);
   return sums;

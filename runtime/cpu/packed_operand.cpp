@@ -87,8 +87,9 @@ void PackedOperand<Factor>::pack(const MatmulShape& s, const Number* b) {
 #pragma omp parallel
   {
 #pragma omp for schedule(static) nowait
-    for (int64_t piece = 0; piece < downs * acrosses; ++piece)
+    for (int64_t piece = 0; piece < downs * acrosses; ++piece) {
       pack_piece.template operator()<Store::past_caches>(piece);
+    }
     publish_past_caches();
   }
 }

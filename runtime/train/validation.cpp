@@ -44,20 +44,18 @@ class Validating {
 
 MetricSums validate(Replica& replica, ValidationSource& source) {
   MetricSums sums;
-  {
-    Validating validating(replica);
-    source.restart();
-    for (;;) {
-      replica.inputs().before_next();
-      const Batch* const host = source.next();
-      if (!host) break;
-      const Batch& batch = replica.inputs().stage(*host);
-      replica.context().restart_random_places();
-      replica.task().validate(replica.context(), batch, sums);
-      replica.inputs().release();
-    }
-    validating.end();
+  Validating validating(replica);
+  source.restart();
+  for (;;) {
+    replica.inputs().before_next();
+    const Batch* const host = source.next();
+    if (!host) break;
+    const Batch& batch = replica.inputs().stage(*host);
+    replica.context().restart_random_places();
+    replica.task().validate(replica.context(), batch, sums);
+    replica.inputs().release();
   }
+  validating.end();
   sum_over_replicas(replica.host(), sums);
   return sums;
 }

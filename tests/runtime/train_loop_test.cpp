@@ -4,47 +4,22 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "tests/support/forgetful_communicator.h"
+#include "tests/support/run_folder.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_run.h"
 
 using namespace bev;
+using test::checkpoints_in;
 using test::contains;
 using test::error_of;
+using test::lines_of;
 using test::read_file;
 using test::TemporaryFolder;
+using test::tiny;
 using test::TinyRun;
 
 namespace {
-
-TinyRun tiny(const TemporaryFolder& folder, int64_t epochs) {
-  TinyRun run;
-  run.trainer.folder = folder.file("run");
-  run.trainer.epochs = epochs;
-  run.trainer.schedule = {.kind = ScheduleKind::cosine, .peak = 1e-2, .last = 1e-3, .warmup_steps = 3};
-  run.trainer.log_steps = 2;
-  run.trainer.configuration = "a: 1\n";
-  return run;
-}
-
-std::vector<nlohmann::json> lines_of(const std::string& path, const std::string& event) {
-  std::istringstream in(read_file(path));
-  std::vector<nlohmann::json> out;
-  for (std::string line; std::getline(in, line);) {
-    auto value = nlohmann::json::parse(line);
-    if (value["event"] == event) out.push_back(std::move(value));
-  }
-  return out;
-}
-
-std::vector<std::string> checkpoints_in(const std::string& folder) {
-  std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) out.push_back(entry.path().filename().string());
-  std::sort(out.begin(), out.end());
-  return out;
-}
 
 /// All files of a checkpoint as one string.
 std::string contents(const std::string& checkpoint) {
@@ -245,67 +220,6 @@ TEST_CASE("validation is exact: sums and counts, padding left out") {
   }
 }
 
-TEST_CASE("a loss that is not finite stops the run with step and samples, or is skipped and counted") {
-  const TemporaryFolder folder;
-  for (const int replicas : {1, 3}) {
-    CAPTURE(replicas);
-    TinyRun run = tiny(folder, 2);
-    run.trainer.folder = folder.file(fmt::format("stop{}", replicas));
-    run.replicas = replicas;
-    run.poisoned = {(17 * 7) % 60};  // in the second step of the first epoch
-    const std::string message = error_of(ErrorKind::diverged, [&] { run.run(); });
-    CHECK(contains(message, "step 2: loss nan"));
-    CHECK(contains(message, "59"));
-    const auto stopped = lines_of(run.trainer.folder + "/metrics.jsonl", "skipped");
-    REQUIRE(stopped.size() == 1);
-    const auto samples = stopped[0]["samples"].get<std::vector<int64_t>>();
-    CHECK(samples.size() == static_cast<size_t>(12 / replicas));  // the micro-batch that holds it
-    CHECK(std::count(samples.begin(), samples.end(), 59) == 1);
-
-    run.trainer.folder = folder.file(fmt::format("skip{}", replicas));
-    run.trainer.on_nonfinite = NonFinitePolicy::skip;
-    std::vector<std::string> notes;
-    run.hooks.note = [&](const std::string& note) { notes.push_back(note); };
-    std::vector<Progress> progress;
-    run.hooks.progress = [&](const Progress& p) { progress.push_back(p); };
-    CHECK(run.run().state.step == 10);
-    CHECK(notes.size() == 2);  // once an epoch
-    CHECK(progress.back().skipped == 2);
-    CHECK(std::isfinite(progress.back().loss));
-    const auto skipped = lines_of(run.trainer.folder + "/metrics.jsonl", "skipped");
-    CHECK(skipped.size() == 2);
-    CHECK(skipped[0]["loss"].is_null());
-
-    run.trainer.folder = folder.file(fmt::format("bound{}", replicas));
-    run.trainer.skips_at_most = 1;
-    CHECK(contains(error_of(ErrorKind::diverged, [&] { run.run(); }), "2 steps have been skipped, at most 1 may be"));
-  }
-}
-
-TEST_CASE("a trainer that fails has ended the others' collectives before anything of it is given back") {
-  const TemporaryFolder folder;
-  TinyRun run = tiny(folder, 1);
-  run.replicas = 2;
-  bool ended = false;
-  run.before_run = [&](Trainer& trainer, test::TinySource& source, test::TinyTask&, Replica& replica) {
-    if (replica.rank() == 0) return;
-    source.before_next = [](int64_t step) {
-      if (step == 2) fail(ErrorKind::data, "shard 7 is damaged");
-    };
-    try {
-      trainer.run();
-    } catch (const Error&) {
-      float x = 1;
-      const auto collective = [&] { replica.gradients().all_reduce(&x, 1, DType::f32, "loss"); };
-      CHECK(contains(error_of(ErrorKind::runtime, collective), "shard 7 is damaged"));
-      ended = true;
-      throw;
-    }
-  };
-  CHECK(contains(error_of(ErrorKind::data, [&] { run.run(); }), "replica 1 (step 2"));
-  CHECK(ended);
-}
-
 TEST_CASE("training ends early when validation gets no better, and a NaN is never the best") {
   const TemporaryFolder folder;
   TinyRun run = tiny(folder, 20);
@@ -392,21 +306,4 @@ TEST_CASE("who is asked to end finishes the step, writes a checkpoint and can go
     CHECK(rest.run().state.step == 20);
     if (replicas == 1) CHECK(contents(one.file("run/last")) == contents(two.file("run/last")));
   }
-}
-
-TEST_CASE("a bucket that one replica forgets to reduce is named after the first step, clipped gradients or not") {
-  const TemporaryFolder folder;
-  TinyRun run = tiny(folder, 1);
-  run.replicas = 2;
-  run.optimizer.max_gradient_norm = 0.01;
-  run.communicator = [](int rank, std::shared_ptr<Communicator> inner) -> std::shared_ptr<Communicator> {
-    return std::make_shared<test::ForgetfulCommunicator>(std::move(inner), rank == 1 ? "all_reduce of bucket 1" : "");
-  };
-  int64_t steps = 0;
-  run.hooks.progress = [&](const Progress& progress) { steps = progress.step; };
-  const std::string message = error_of(ErrorKind::disagreement, [&] { run.run(); });
-  CHECK(contains(message, "replicas disagree in the first step: replica 1 differs from the others in the gradient of"));
-  CHECK(contains(message, "net.0.bias (1 of 4 tensors differ)"));
-  CHECK(steps == 0);
-  CHECK(checkpoints_in(run.trainer.folder) == std::vector<std::string>{"metrics.jsonl"});
 }

@@ -13,6 +13,7 @@
 #include <typeinfo>
 
 #include "kernels/launch.h"
+#include "kernels/launch_kernel.cuh"
 
 namespace bev::cuda {
 
@@ -89,7 +90,7 @@ void run_elements(const Stream& stream, int64_t n, const Kernel& kernel) {
   constexpr int threads = 256;
   constexpr int64_t blocks_at_most = 132 * 16;  // enough to fill a large GPU; the kernel strides over the rest
   const int64_t blocks = std::min((n + threads - 1) / threads, blocks_at_most);
-  elements_kernel<<<static_cast<unsigned>(blocks), threads, 0, handle_of(stream)>>>(n, kernel);
+  launch_kernel<elements_kernel<Kernel>>(static_cast<unsigned>(blocks), threads, handle_of(stream), n, kernel);
   check_launch<Kernel>();
 }
 
@@ -97,15 +98,15 @@ template <class Kernel>
 void run_rows(const Stream& stream, int64_t rows, int64_t width, const Kernel& kernel) {
   constexpr int threads = 256;
   constexpr int64_t blocks_at_most = int64_t{1} << 20;
+  const auto row_each = static_cast<unsigned>(std::min(rows, blocks_at_most));
   if (width <= 1024 && rows >= 1024) {  // many short rows: a warp each
     const int64_t blocks = std::min((rows + threads / 32 - 1) / (threads / 32), blocks_at_most);
-    rows_kernel<32, threads><<<static_cast<unsigned>(blocks), threads, 0, handle_of(stream)>>>(rows, kernel);
+    launch_kernel<rows_kernel<32, threads, Kernel>>(static_cast<unsigned>(blocks), threads, handle_of(stream), rows,
+                                                    kernel);
   } else if (width <= 64) {
-    rows_kernel<32, 32>
-        <<<static_cast<unsigned>(std::min(rows, blocks_at_most)), 32, 0, handle_of(stream)>>>(rows, kernel);
+    launch_kernel<rows_kernel<32, 32, Kernel>>(row_each, 32, handle_of(stream), rows, kernel);
   } else {
-    rows_kernel<threads, threads>
-        <<<static_cast<unsigned>(std::min(rows, blocks_at_most)), threads, 0, handle_of(stream)>>>(rows, kernel);
+    launch_kernel<rows_kernel<threads, threads, Kernel>>(row_each, threads, handle_of(stream), rows, kernel);
   }
   check_launch<Kernel>();
 }
@@ -116,10 +117,11 @@ void run_columns(const Stream& stream, int64_t rows, int64_t cols, typename Kern
   constexpr int threads = 128;
   const int64_t chunks = column_chunks(rows, cols);
   const dim3 grid(static_cast<unsigned>((cols + column_lanes - 1) / column_lanes), static_cast<unsigned>(chunks));
-  columns_kernel<<<grid, dim3(column_lanes, row_lanes), 0, handle_of(stream)>>>(rows, cols, chunks, workspace, kernel);
+  launch_kernel<columns_kernel<Kernel>>(grid, dim3(column_lanes, row_lanes), handle_of(stream), rows, cols, chunks,
+                                        workspace, kernel);
   check_launch<Kernel>();
-  columns_finish_kernel<<<static_cast<unsigned>((cols + threads - 1) / threads), threads, 0, handle_of(stream)>>>(
-      cols, chunks, workspace, kernel);
+  launch_kernel<columns_finish_kernel<Kernel>>(static_cast<unsigned>((cols + threads - 1) / threads), threads,
+                                               handle_of(stream), cols, chunks, workspace, kernel);
   check_launch<Kernel>();
 }
 

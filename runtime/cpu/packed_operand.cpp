@@ -123,7 +123,7 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
         const int64_t bytes = B::packed(deep) * B::tile_columns * static_cast<int64_t>(sizeof(typename Factor::Packed));
         next = Prefetcher(packed_ + layout.at(p, first + j + wide), 1, bytes, bytes, steps);
       }
-      return packed_ + layout.at(p, first + j);
+      return Strip<Factor>{packed_ + layout.at(p, first + j)};
     };
     const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return whole + p / B::depth * B::rows * B::a_row; };
     const Finish<Number> finish{alpha, accumulate, bias ? bias + first : nullptr, past_caches};

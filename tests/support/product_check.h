@@ -67,6 +67,10 @@ inline std::vector<MatmulCase> matmul_cases() {
   out.push_back({with_distances({.m = 48, .n = 96, .k = 96, .transpose_b = true}, 0), 1, 0, true});
   out.push_back({with_distances({.m = 80, .n = 256, .k = 384}, 0)});
   out.push_back({with_distances({.m = 129, .n = 257, .k = 519}, 0), 1, 1});
+  // Several tiles below each other, of whole strips that an engine may read as they lie, and one more; deeper than a
+  // block of any engine and type.
+  out.push_back({with_distances({.m = 48, .n = 129, .k = 2101}, 3), 1, 0, true});
+  out.push_back({with_distances({.m = 31, .n = 96, .k = 2100, .batch = 2}, 0), 0.5, 1});
   out.push_back({with_distances({.m = 4, .n = 6, .k = 0}, 0), 1, 0, true});
   out.push_back({with_distances({.m = 4, .n = 6, .k = 0}, 0), 1, 1});
   out.push_back({with_distances({.m = 0, .n = 6, .k = 5}, 0)});

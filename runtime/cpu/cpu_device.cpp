@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -48,6 +49,19 @@ size_t available_memory(size_t otherwise) {
   return otherwise;
 }
 
+/// work(offset, size) for pieces of `bytes`, by all threads where there is much: memory that was never touched is
+/// cleared by the system page by page, which takes one thread seconds for the state of a full-size policy.
+template <class Work>
+void in_pieces(size_t bytes, const Work& work) {
+  constexpr size_t piece = size_t{2} << 20;
+  const auto pieces = static_cast<int64_t>((bytes + piece - 1) / piece);
+#pragma omp parallel for schedule(static) if (pieces > 1)
+  for (int64_t i = 0; i < pieces; ++i) {
+    const size_t offset = static_cast<size_t>(i) * piece;
+    work(offset, std::min(piece, bytes - offset));
+  }
+}
+
 class CpuDevice : public Device {
  public:
   explicit CpuDevice(Precision precision) : precision_(precision) {}
@@ -83,11 +97,17 @@ class CpuDevice : public Device {
 
   void copy(const Stream& stream, void* to, const void* from, size_t bytes) override {
     cpu::require_host(stream, "a copy");
-    if (stream.kind == DeviceKind::cpu && bytes > 0) std::memcpy(to, from, bytes);
+    if (stream.kind != DeviceKind::cpu) return;
+    in_pieces(bytes, [to, from](size_t offset, size_t size) {
+      std::memcpy(static_cast<std::byte*>(to) + offset, static_cast<const std::byte*>(from) + offset, size);
+    });
   }
   void zero(const Stream& stream, void* memory, size_t bytes) override {
     cpu::require_host(stream, "zeroing");
-    if (stream.kind == DeviceKind::cpu && bytes > 0) std::memset(memory, 0, bytes);
+    if (stream.kind != DeviceKind::cpu) return;
+    in_pieces(bytes, [memory](size_t offset, size_t size) {
+      std::memset(static_cast<std::byte*>(memory) + offset, 0, size);
+    });
   }
   void synchronize(const Stream& stream) override { cpu::require_host(stream, "waiting"); }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "kernels/philox.h"
+#include "runtime/cpu/block_matmul.h"
 #include "runtime/transfer.h"
 
 namespace bev {
@@ -67,20 +68,25 @@ void make_unit(double* v, int64_t length) {
   for (int64_t i = 0; i < length; ++i) v[i] *= scale;
 }
 
+/// V -= (V Q^T) Q for `rows` rows of V: their components along the `count` orthonormal rows of Q, all at once.
+void remove_components(const double* q, int64_t count, double* v, int64_t rows, int64_t length) {
+  std::vector<double> along(static_cast<size_t>(rows * count));
+  const MatmulShape back{.m = rows, .n = length, .k = count, .lda = count, .ldb = length, .ldc = length};
+  cpu::block_matmul<cpu::Exact<double>, double>(linear_shape(rows, count, length), v, q, along.data(), 1, false, {});
+  cpu::block_matmul<cpu::Exact<double>, double>(back, along.data(), q, v, -1, true, {});
+}
+
 /// Gram-Schmidt on `count` <= `length` rows, each projected twice (Giraud, Langou and Rozloznik 2005: twice is enough
-/// for full precision). Rows go in blocks: a block's rows lose the components of all finished rows independently of
-/// each other, in parallel, then each other's in order. Equals the Q of a QR decomposition with positive diagonal,
-/// which for normal entries is uniformly distributed (Mezzadri 2007).
+/// for full precision). Rows go in blocks: a block's rows lose the components of all finished rows in two products,
+/// then each other's in order. Equals the Q of a QR decomposition with positive diagonal, which for normal entries is
+/// uniformly distributed (Mezzadri 2007).
 void orthonormalise(std::vector<double>& rows, int64_t count, int64_t length) {
-  constexpr int64_t block = 64;
+  constexpr int64_t block = 32;
   const auto row = [&](int64_t i) { return rows.data() + i * length; };
   for (int64_t begin = 0; begin < count; begin += block) {
     const int64_t end = std::min(begin + block, count);
     for (int pass = 0; pass < 2; ++pass) {
-#pragma omp parallel for schedule(static) if (begin > 0)
-      for (int64_t i = begin; i < end; ++i) {
-        for (int64_t j = 0; j < begin; ++j) remove_component(row(j), row(i), length);
-      }
+      if (begin > 0) remove_components(rows.data(), begin, row(begin), end - begin, length);
       for (int64_t i = begin; i < end; ++i) {
         for (int64_t j = begin; j < i; ++j) remove_component(row(j), row(i), length);
         make_unit(row(i), length);

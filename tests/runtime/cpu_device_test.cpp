@@ -27,7 +27,7 @@ TEST_CASE("the CPU names itself and knows its memory") {
 TEST_CASE("the CPU's memory is aligned, copied and zeroed at once") {
   const auto device = make_cpu_device();
   const Stream stream = device->make_stream();
-  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{256}, size_t{1000}}) {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{256}, size_t{1000}, (size_t{5} << 20) + 3}) {
     const auto memory = device->allocate(bytes), staging = device->allocate_staging(bytes);
     CHECK(reinterpret_cast<uintptr_t>(memory.get()) % 256 == 0);
     CHECK(reinterpret_cast<uintptr_t>(staging.get()) % 256 == 0);

@@ -31,7 +31,8 @@ bev_fake_gpu_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
+  popq %rax
+  jmpq *%rax
 .size bev_fake_gpu_switch, .-bev_fake_gpu_switch
 )");
 #endif

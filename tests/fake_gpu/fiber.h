@@ -26,7 +26,10 @@ class Fiber {
     if (memory == MAP_FAILED) std::abort();
     mprotect(memory, guard, PROT_NONE);
 #if defined(__x86_64__)
-    auto* const top = reinterpret_cast<void**>(static_cast<std::byte*>(memory) + size - 64);
+    // Not all at the same place of a page: they would share the few lines that a cache has for it.
+    static thread_local size_t number = 0;
+    const size_t shift = 64 + number++ % 64 * 576;
+    auto* const top = reinterpret_cast<void**>(static_cast<std::byte*>(memory) + size - shift);
     top[-1] = nullptr;  // where a caller's address would be
     top[-2] = reinterpret_cast<void*>(entry);
     for (int i = 3; i <= 8; ++i) top[-i] = nullptr;  // the six registers

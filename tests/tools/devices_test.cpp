@@ -14,6 +14,8 @@ TEST_CASE("GPUs are named by numbers, ranges, lists, or all") {
   CHECK(parse_gpus("1,4-6", 8) == std::vector{1, 4, 5, 6});
   CHECK(parse_gpus("all", 2) == std::vector{0, 1});
   for (const char* wrong : {"", "a", "3-1", "1-", "-1", "1,,2", "0x"}) CHECK_THROWS_AS(parse_gpus(wrong, 8), Error);
+  CHECK_THROWS_WITH_AS(parse_gpus("x", 8), "--gpus x: expected numbers such as 0-7 or 0,2,5, or all", Error);
+  CHECK_THROWS_WITH_AS(parse_gpus("3-1", 8, "--device cuda:"), "--device cuda:3-1: 3-1 counts backwards", Error);
 }
 
 TEST_CASE("the CPU is chosen when asked for, with as many replicas as asked for") {

@@ -10,11 +10,11 @@ namespace bev {
 
 namespace {
 
-int ordinal_of(std::string_view text, const std::string& whole) {
+int ordinal_of(std::string_view text, const std::string& argument) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0) {
-    fail(ErrorKind::usage, "--gpus {}: expected numbers such as 0-7 or 0,2,5, or all", whole);
+    fail(ErrorKind::usage, "{}: expected numbers such as 0-7 or 0,2,5, or all", argument);
   }
   return value;
 }
@@ -41,7 +41,8 @@ std::string DeviceChoice::text() const {
   return out;
 }
 
-std::vector<int> parse_gpus(const std::string& text, int count) {
+std::vector<int> parse_gpus(const std::string& text, int count, const std::string& option) {
+  const std::string argument = option + text;
   std::vector<int> out;
   if (text == "all") {
     for (int i = 0; i < count; ++i) out.push_back(i);
@@ -51,9 +52,9 @@ std::vector<int> parse_gpus(const std::string& text, int count) {
     const size_t comma = std::min(text.find(',', start), text.size());
     const std::string_view part = std::string_view(text).substr(start, comma - start);
     const size_t dash = part.find('-');
-    const int first = ordinal_of(part.substr(0, dash), text);
-    const int last = dash == std::string_view::npos ? first : ordinal_of(part.substr(dash + 1), text);
-    if (last < first) fail(ErrorKind::usage, "--gpus {}: {}-{} counts backwards", text, first, last);
+    const int first = ordinal_of(part.substr(0, dash), argument);
+    const int last = dash == std::string_view::npos ? first : ordinal_of(part.substr(dash + 1), argument);
+    if (last < first) fail(ErrorKind::usage, "{}: {}-{} counts backwards", argument, first, last);
     for (int i = first; i <= last; ++i) out.push_back(i);
     start = comma + 1;
   }
@@ -78,7 +79,9 @@ DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>
     fail(ErrorKind::usage, "--replicas is for the CPU: on GPUs name one several times, as in --gpus 0,0");
   }
   if (!request.gpus.empty()) return on_gpus(parse_gpus(request.gpus, survey.count), survey);
-  if (request.device.starts_with("cuda:")) return on_gpus(parse_gpus(request.device.substr(5), survey.count), survey);
+  if (request.device.starts_with("cuda:")) {
+    return on_gpus(parse_gpus(request.device.substr(5), survey.count, "--device cuda:"), survey);
+  }
   if (!request.device.empty() && request.device != "cpu") {
     fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N", request.device);
   }

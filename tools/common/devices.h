@@ -26,8 +26,8 @@ struct DeviceChoice {
   std::string text() const;
 };
 
-/// Ordinals from "0-7", "0,2,5", "0,0" or "all" of `count`. Throws Error(usage) saying what was expected.
-std::vector<int> parse_gpus(const std::string& text, int count);
+/// Ordinals from "0-7", "0,2,5", "0,0" or "all" of `count`. Throws Error(usage) saying what was expected behind `option`.
+std::vector<int> parse_gpus(const std::string& text, int count, const std::string& option = "--gpus ");
 
 /// Throws Error(usage) on a request that contradicts itself or names what is not there, listing what is. `note` hears
 /// why the CPU was chosen where nobody asked for it.

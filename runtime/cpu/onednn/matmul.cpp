@@ -2,12 +2,11 @@
 // double in the project's own blocks (block_product.h). The choice is a rule over the shape, not a timing, so that it
 // is the same in every run: a resumed run must add in the same order. Measured on two cores of a Zen 4 server (peak 236
 // GFLOP/s), oneDNN 2.6, factors from memory, GFLOP/s of [oneDNN, own]; `^T` as in MatmulShape:
-//   [4096 x 2560] x [1024 x 2560]^T             218, 200
-//   [960 x 4096]^T x [960 x 1024]               214, 196
+//   [4096 x 2560] x [1024 x 2560]^T             210, 208
+//   [576 x 1024] x [1024 x 1024]                202, 190
 //   [48 x 4096] x [4096 x 1024]                 128, 189   (the factor is packed on the way, tile.h)
 //   [48 x 1024] x [4096 x 1024]^T               161, 168
 //   [96 x 512] x [512 x 1024], batch of 8       161, 200
-//   [48 x 1024] x [64 x 1024]^T, heads of 16     62, 190   (oneDNN falls back to another body where rows have gaps)
 // Gradients of large weights go past the caches (packed_operand.h): [48 x 1024]^T x [48 x 4096] 150 in oneDNN, 171 so.
 #include "runtime/matmul.h"
 #include "runtime/cpu/onednn/binding.h"

@@ -58,11 +58,40 @@ Prefetcher prefetch(Operand<T> in, int64_t rows, int64_t columns, int64_t steps)
                         : Prefetcher(in.data, columns, rows * size, in.column * size, steps);
 }
 
+/// The same from B as it lies, where the depth is so small that it is C that takes the time: tiles from left to right,
+/// as C lies in memory, and not strip by strip. For whole strips of rows of B.
+template <class Factor, class T = typename Factor::Number>
+void multiply_shallow(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
+                      const Finish<T>& finish) {
+  using B = Blocking<Factor>;
+  alignas(64) typename Factor::Packed left[B::rows * B::a_row];
+  for (int64_t top = 0; top < rows; top += B::rows) {
+    const int64_t below = std::min(B::rows, rows - top);
+    detail::pack_a<Factor>(below, depth, a.from(top, 0), left);
+    for (int64_t i = 0; i < below; i += B::tile_rows) {
+      for (int64_t j = 0; j < columns; j += B::tile_columns) {
+        const Operand<T> lying = b.from(0, j);
+        const Finish<T> part{finish.alpha, finish.accumulate, finish.bias ? finish.bias + j : nullptr,
+                             finish.past_caches};
+        Prefetcher next;
+        detail::multiply_strip<Factor>(std::min(B::tile_rows, below - i), B::tile_columns, B::packed(depth),
+                                       left + i * B::a_row, Strip<Factor>{nullptr, &lying},
+                                       c + (top + i) * ldc + j, ldc, part, next);
+      }
+    }
+  }
+}
+
 /// The same from both as they lie.
 template <class Factor, class T = typename Factor::Number>
 void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
               const Finish<T>& finish) {
   using B = Blocking<Factor>;
+  constexpr int64_t shallow = 32;  // [16 x 512]^T x [16 x 1024], 8 of them, added: 1.65 to 1.23 ms on two cores
+  const bool whole = b.column == 1 && depth % Factor::numbers == 0 && columns % B::tile_columns == 0;
+  if (whole && depth > 0 && depth <= shallow) {
+    return multiply_shallow<Factor>(rows, columns, depth, a, b, c, ldc, finish);
+  }
   alignas(64) typename Factor::Packed right[B::packed_depth * B::tile_columns];
   const int64_t ahead = b.column == 1 ? detail::StripAsItLies<Factor>::ahead : B::depth;
   prefetch(b, std::min({ahead, B::depth, depth}), std::min(B::tile_columns, columns), 1).step();

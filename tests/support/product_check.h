@@ -67,6 +67,9 @@ inline std::vector<MatmulCase> matmul_cases() {
   out.push_back({with_distances({.m = 48, .n = 96, .k = 96, .transpose_b = true}, 0), 1, 0, true});
   out.push_back({with_distances({.m = 80, .n = 256, .k = 384}, 0)});
   out.push_back({with_distances({.m = 129, .n = 257, .k = 519}, 0), 1, 1});
+  // So shallow that C takes the time.
+  out.push_back({with_distances({.m = 129, .n = 64, .k = 8, .transpose_a = true, .batch = 2}, 1), 2, 1, true});
+  out.push_back({with_distances({.m = 30, .n = 96, .k = 17}, 0), 1, 0, true});
   // Several tiles below each other, of whole strips that an engine may read as they lie, and one more; deeper than a
   // block of any engine and type.
   out.push_back({with_distances({.m = 48, .n = 129, .k = 2101}, 3), 1, 0, true});

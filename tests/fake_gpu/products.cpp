@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <list>
 #include <mutex>
+#include <string>
 
 namespace bev::fake_gpu {
 
@@ -19,6 +21,18 @@ float nearest(float x, int kept) {
   const uint32_t last = bits >> gone & 1;
   bits += (uint32_t{1} << (gone - 1)) - 1 + last;
   return std::bit_cast<float>(bits >> gone << gone);
+}
+
+/// What FAKE_GPU_TF32 puts in the place of an algorithm's own way to TF32.
+Rounding tf32(Rounding own) {
+  static const std::string wanted = [] {
+    const char* const text = std::getenv("FAKE_GPU_TF32");
+    return std::string(text ? text : "");
+  }();
+  return wanted == "nearest" ? Rounding::tf32_nearest
+         : wanted == "none"  ? Rounding::none
+         : wanted == "bf16"  ? Rounding::bf16
+                             : own;
 }
 
 constexpr size_t remembered_bytes = size_t{192} << 20;
@@ -40,7 +54,8 @@ Memory& memory() {
 }  // namespace
 
 float rounded(float x, Rounding rounding) {
-  switch (rounding) {
+  const bool to_tf32 = rounding == Rounding::tf32_nearest || rounding == Rounding::tf32_truncated;
+  switch (to_tf32 ? tf32(rounding) : rounding) {
     case Rounding::tf32_nearest:
       return nearest(x, 10);
     case Rounding::tf32_truncated:

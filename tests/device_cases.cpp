@@ -3,7 +3,8 @@
 // NAME) and what it may be; exits with 1 if one is too large, with 77 where there is no GPU.
 //
 // How far a case may be off depends on its conditioning. Except for fp32 on the CPU the measure is the CPU's own error
-// with inputs of products rounded beforehand as the device rounds them. float32 is compared element by element; in
+// with inputs of products rounded beforehand as the device rounds them; at TF32 on a GPU that may be to the nearest or
+// towards zero, and the measure is the larger of both. float32 is compared element by element; in
 // coarser arithmetic a ReLU may flip here and there, so tensors are compared by their norms.
 #include <array>
 #include <string_view>
@@ -37,11 +38,19 @@ struct Outcome {
 };
 
 Outcome outcome_of(const GradientCase& test, const Row& row, bool on_gpu) {
-  CpuContext exact, rounded(DType::f32);
-  rounded.context.matmul = make_rounded_matmul(row.precision);
-  rounded.context.convolution = make_rounded_convolution(row.precision);
+  CpuContext exact;
   const auto expected = evaluate(test, exact.context);
-  const GradientResult of_cpu = row.compare(evaluate(test, rounded.context), expected);
+  const auto by_rounding = [&](Tf32Factors tf32) {
+    CpuContext rounded(DType::f32);
+    rounded.context.matmul = make_rounded_matmul(row.precision, tf32);
+    rounded.context.convolution = make_rounded_convolution(row.precision, tf32);
+    return row.compare(evaluate(test, rounded.context), expected);
+  };
+  GradientResult of_cpu = by_rounding(Tf32Factors::nearest);
+  if (on_gpu && row.precision != Precision::fp32) {  // at bf16 convolutions are at TF32
+    const GradientResult cut_off = by_rounding(Tf32Factors::cut_off);
+    if (!(cut_off.worst_error <= of_cpu.worst_error)) of_cpu = cut_off;
+  }
   if (!on_gpu && row.precision == Precision::fp32) return {of_cpu, on_cpu_at_most};
   const double at_most = row.roundings + times_the_cpu * of_cpu.worst_error;
   if (on_gpu) {

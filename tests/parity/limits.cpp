@@ -1,7 +1,5 @@
 #include "tests/parity/limits.h"
 
-#include <algorithm>
-
 namespace bev::parity {
 
 namespace {
@@ -16,9 +14,7 @@ double limit_of(const Case& test, Numbers numbers, std::string_view kind) {
   } else if (raster && !direct) {
     limit = 5e-3;  // a single ReLU on the edge flips
   }
-  // Products round their factors to 10 bits of mantissa where float32 keeps 23; errors of rounding average out over the
-  // sums, and what is left was the square root's share of 2^13 at most in sums of thousands.
-  return numbers == Numbers::tf32 ? std::max(limit, 2e-2) : limit;
+  return limit;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// How far from the original a result may be in float64, float32 and TF32: a number a kind of entry.
+// How far from the original a result may be in float64 and float32: a number a kind of entry.
 #pragma once
 
 #include "tests/parity/checker.h"

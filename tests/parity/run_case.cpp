@@ -213,11 +213,24 @@ std::map<std::string, Found> run(Machine& machine, const Case& test, Numbers num
 
 /// On the CPU with factors rounded beforehand as the device of `options` rounds them: the CPU's convolutions none, a
 /// GPU's to TF32.
-std::map<std::string, Found> run_rounded(const Case& test, const RunOptions& options) {
-  const Precision convolutions = options.device == "cpu" ? Precision::fp32 : Precision::bf16;
+std::map<std::string, Found> run_rounded(const Case& test, const RunOptions& options, test::Tf32Factors tf32) {
+  const Precision products = options.numbers == Numbers::tf32 ? Precision::tf32 : Precision::bf16;
+  const Precision convolutions = options.device == "cpu" ? Precision::fp32 : Precision::tf32;
   Machine machine(test, {.numbers = Numbers::f32, .plain = options.plain},
-                  {test::make_rounded_matmul(Precision::bf16), test::make_rounded_convolution(convolutions)});
-  return run(machine, test, Numbers::bf16);
+                  {test::make_rounded_matmul(products, tf32), test::make_rounded_convolution(convolutions, tf32)});
+  return run(machine, test, options.numbers);
+}
+
+/// What rounding makes of a case. A device that computes in TF32 may round either way.
+ByRounding by_rounding(const Case& test, const RunOptions& options) {
+  ByRounding out;
+  out.least = out.most = run_rounded(test, options, test::Tf32Factors::nearest);
+  if (options.device == "cpu") return out;
+  for (const auto& [entry, cut_off] : run_rounded(test, options, test::Tf32Factors::cut_off)) {
+    Found& most = out.most[entry];
+    if (!(cut_off.error <= most.error)) most = cut_off;
+  }
+  return out;
 }
 
 }  // namespace
@@ -231,7 +244,9 @@ bool run_case(const std::string& path, const RunOptions& options, BesideRounding
     Machine machine(test, options, engines);
     found = run(machine, test, options.numbers);
   }
-  if (options.numbers == Numbers::bf16) return beside.judge(test, found, run_rounded(test, options), options.verbose);
+  if (options.numbers == Numbers::bf16 || options.numbers == Numbers::tf32) {
+    return beside.judge(test, found, by_rounding(test, options), options.verbose);
+  }
   return within_limits(test, options.numbers, found, options.verbose);
 }
 

@@ -17,8 +17,8 @@ struct RunOptions {
   test::Fault fault = test::Fault::none;  // of products in bf16 on the CPU
 };
 
-/// Whether everything agrees. Prints a line a kind of entry, and every entry that is out. A case in bf16 is judged by
-/// `beside`, which all cases share.
+/// Whether everything agrees. Prints a line a kind of entry, and every entry that is out. A case in bf16 or TF32 is
+/// judged by `beside`, which all cases share.
 bool run_case(const std::string& path, const RunOptions& options, BesideRounding& beside);
 
 }  // namespace bev::parity

@@ -119,6 +119,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t to, cudaEvent_t handle, unsigned fl
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
+  if (const cudaError_t status = need_context("cudaEventQuery")) return status;
   std::shared_ptr<Mark> mark;
   if (const cudaError_t status = ask(handle, "cudaEventQuery", mark)) return status;
   return answer(!mark || mark->reached() ? cudaSuccess : cudaErrorNotReady, "cudaEventQuery");

@@ -14,6 +14,7 @@
 
 #include "tests/fake_gpu/nccl_group.h"
 #include "tests/fake_gpu/real_library.h"
+#include "tests/fake_gpu/settings.h"
 
 namespace bev::fake_gpu {
 
@@ -104,6 +105,7 @@ ncclResult_t later(const std::shared_ptr<Communicator>& own, bool waits,
 void bury(ncclComm_t handle) {
   const std::lock_guard lock(library().mutex);
   library().living.erase(handle);
+  count(Thing::communicator, -1);
   delete reinterpret_cast<char*>(handle);
 }
 
@@ -172,6 +174,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* out, int size, ncclUniqueId id, 
     own->group = found->second;
     *out = reinterpret_cast<ncclComm_t>(new char);
     library().living[*out] = own;
+    count(Thing::communicator, 1);
   }
   return later(own, own->blocking, [](Communicator& it) { return it.group->join(it.rank, it.size, it.device); });
 }

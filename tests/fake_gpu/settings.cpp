@@ -19,7 +19,7 @@ thread_local int device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
 std::array<std::atomic<const char*>, 8> contexts = {};  // by which call each came to be
-std::array<std::atomic<int>, 5> things = {};
+std::array<std::atomic<int>, 6> things = {}, things_made = {};
 
 uint64_t number(const char* name, uint64_t otherwise) {
   const char* const text = std::getenv(name);
@@ -34,7 +34,8 @@ struct Report {
     for (size_t i = 0; i < contexts.size(); ++i) {
       if (contexts[i]) line += fmt::format(" {} by {}", i, contexts[i].load());
     }
-    constexpr std::array names = {"streams", "events", "graphs", "blocks of device memory", "blocks of pinned memory"};
+    constexpr std::array names = {
+        "streams", "events", "graphs", "blocks of device memory", "blocks of pinned memory", "communicators"};
     for (size_t i = 0; i < names.size(); ++i) {
       if (things[i]) line += fmt::format("; left: {} {}", things[i].load(), names[i]);
     }
@@ -82,7 +83,13 @@ cudaError_t need_context(const char* call) {
   return cudaSuccess;
 }
 
-void count(Thing thing, int by) { things[static_cast<size_t>(thing)] += by; }
+void count(Thing thing, int by) {
+  things[static_cast<size_t>(thing)] += by;
+  if (by > 0) things_made[static_cast<size_t>(thing)] += by;
+}
+int alive(Thing thing) { return things[static_cast<size_t>(thing)]; }
+int made(Thing thing) { return things_made[static_cast<size_t>(thing)]; }
+bool has_context(int ordinal) { return contexts[static_cast<size_t>(ordinal)] != nullptr; }
 
 }  // namespace bev::fake_gpu
 
@@ -95,8 +102,7 @@ cudaError_t cudaPeekAtLastError() { return last_error; }
 
 // The real library's words, which need no driver.
 const char* cudaGetErrorString(cudaError_t error) {
-  static const auto real =
-      reinterpret_cast<const char* (*)(cudaError_t)>(dlsym(RTLD_NEXT, "cudaGetErrorString"));
+  static const auto real = reinterpret_cast<const char* (*)(cudaError_t)>(dlsym(RTLD_NEXT, "cudaGetErrorString"));
   return real ? real(error) : "an error of CUDA";
 }
 const char* cudaGetErrorName(cudaError_t error) {

@@ -216,6 +216,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 }
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   if (const cudaError_t status = unsafe_in_capture("cudaStreamQuery")) return status;
+  if (const cudaError_t status = need_context("cudaStreamQuery")) return status;
   const auto lock = lock_calls();
   const auto stream = stream_at(handle, "cudaStreamQuery");
   if (stream->capture) {

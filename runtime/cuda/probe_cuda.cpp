@@ -83,8 +83,11 @@ CudaFacts probe_cuda() {
   out.driver = management.driver_version();
   const CudaSurvey survey = survey_cuda();
   out.reason = survey.reason;
+  int current = 0;
+  const bool to_restore = survey.count > 0 && cudaGetDevice(&current) == cudaSuccess;
   std::vector<std::string> pci_ids;
   for (int i = 0; i < survey.count; ++i) pci_ids.push_back(out.gpus.emplace_back(facts_of(i)).pci);
+  if (to_restore) cudaSetDevice(current);
   out.links = management.links(pci_ids);
   out.links_reason = management.problem();
   for (int i = 0; i < survey.count; ++i) {

@@ -31,8 +31,7 @@ bev_fake_gpu_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  popq %rax
-  jmpq *%rax
+  ret
 .size bev_fake_gpu_switch, .-bev_fake_gpu_switch
 )");
 #endif
@@ -46,17 +45,23 @@ namespace bev::fake_gpu {
 
 namespace {
 
-constexpr int warp_size = 32, lanes_at_most = 1024, warps_at_most = lanes_at_most / warp_size;
+constexpr unsigned warp_size = 32, lanes_at_most = 1024, warps_at_most = lanes_at_most / warp_size;
 
 struct Warp {
+  unsigned first = 0;       // of its lanes
   uint32_t present = 0;     // lanes that the block has
-  uint32_t ready = 0;       // to begin or to go on
+  uint32_t ready = 0;       // to begin or to go on; turned to the right by `rotation`, which says which one is first
+  int rotation = 0;
   uint32_t meeting = 0;     // the mask of the warp's barrier or shuffle that is being met; 0: none
   uint32_t arrived = 0;     // there
   uint32_t at_barrier = 0;  // of the block
-  int rotation = 0;         // which lane is first
-  int turn = 0;             // of two sets of values: a fast lane may be at the next shuffle already
+  unsigned turn = 0;        // of two sets of values: a fast lane may be at the next shuffle already
   std::array<std::array<uint64_t, warp_size>, 2> values;
+
+  void make_ready(uint32_t lanes, int new_rotation) {
+    ready = std::rotr(std::rotl(ready, rotation) | lanes, new_rotation);
+    rotation = new_rotation;
+  }
 };
 
 class Block;
@@ -68,64 +73,59 @@ class Block {
     random_ = Random(seed);
     lane_ = lane;
     arguments_ = arguments;
-    lanes_ = static_cast<int>(block.x * block.y * block.z);
-    for (int i = 0; i < lanes_; ++i) {
-      const auto at = static_cast<unsigned>(i);
-      positions_[static_cast<size_t>(i)] = {at % block.x, at / block.x % block.y, at / (block.x * block.y)};
+    lanes_ = block.x * block.y * block.z;
+    for (unsigned i = 0; i < lanes_; ++i) {
+      positions_[i] = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
     }
   }
 
   void run() {
     warps_ = (lanes_ + warp_size - 1) / warp_size;
     warps_ready_ = 0;
-    for (int w = 0; w < warps_; ++w) {
-      Warp& warp = warps[w];
-      const int count = std::min(warp_size, lanes_ - w * warp_size);
+    for (unsigned w = 0; w < warps_; ++w) {
+      const unsigned count = std::min(warp_size, lanes_ - w * warp_size);
+      Warp& warp = all_[w];
+      warp.first = w * warp_size;
       warp.present = count == warp_size ? ~0u : (1u << count) - 1;
-      warp.ready = warp.present;
-      warp.meeting = warp.arrived = warp.at_barrier = 0;
-      warp.rotation = random_.below(warp_size);
+      warp.ready = warp.meeting = warp.arrived = warp.at_barrier = 0;
+      warp.make_ready(warp.present, random_.below(warp_size));
       warps_ready_ |= 1u << w;
     }
     std::fill_n(fibers_.begin(), lanes_, nullptr);
     done_ = at_barrier_ = 0;
-    warp_ = random_.below(warps_);
+    warp_ = &all_[static_cast<size_t>(random_.below(static_cast<int>(warps_)))];
     go_on(own_, next_lane());
   }
 
   void meet_block() {
     ++at_barrier_;
-    warps[current_ / warp_size].at_barrier |= 1u << current_ % warp_size;
+    warp_->at_barrier |= 1u << current_ % warp_size;
     suspend();
   }
 
   void meet_warp(uint32_t mask) {
-    Warp& warp = warps[current_ / warp_size];
+    Warp& warp = *warp_;
     const uint32_t own = 1u << current_ % warp_size;
-    if (!(mask & own)) misuse(here() + " is not in the mask of its own shuffle or warp barrier");
-    if (mask & ~warp.present) misuse(here() + " names lanes in a mask that the block does not have");
-    if (warp.meeting != 0 && warp.meeting != mask) misuse(here() + " brings another mask than the rest of its warp");
+    if (!(mask & own) || (mask & ~warp.present) || (warp.meeting != 0 && warp.meeting != mask)) wrong_mask(mask);
     warp.meeting = mask;
     warp.arrived |= own;
     if (warp.arrived == mask) {
-      warp.ready |= mask;
       warp.meeting = warp.arrived = 0;
       warp.turn ^= 1;
-      warp.rotation = random_.below(warp_size);
+      warp.make_ready(mask, random_.below(warp_size));
     }
     suspend();
   }
 
   uint64_t exchange(uint32_t mask, uint64_t bits, int lane_mask) {
-    Warp& warp = warps[current_ / warp_size];
-    const int own = current_ % warp_size, other = own ^ lane_mask;
-    if (lane_mask < 0 || other >= warp_size || !(mask >> other & 1)) {
+    Warp& warp = *warp_;
+    const unsigned own = current_ % warp_size, other = own ^ static_cast<unsigned>(lane_mask), turn = warp.turn;
+    if (other >= warp_size || !(mask >> other & 1)) {
       misuse(here() + " asks a lane for its value that its mask does not name");
     }
-    const auto turn = static_cast<size_t>(warp.turn);
-    warp.values[turn][static_cast<size_t>(own)] = bits;
+    warp.values[turn][own] = bits;
     meet_warp(mask);
-    return warp.values[turn][static_cast<size_t>(other)];
+    return warp.values[turn][other];
   }
 
   static void fiber() {
@@ -137,87 +137,98 @@ class Block {
 
  private:
   std::string here() const { return "lane " + std::to_string(current_) + " of a block of " + std::to_string(lanes_); }
-
-  void enter(int lane) {
-    current_ = lane;
-    threadIdx = positions_[static_cast<size_t>(lane)];
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_mask(uint32_t mask) const {
+    misuse(here() + (!(mask >> current_ % warp_size & 1) ? " is not in the mask of its own shuffle or warp barrier"
+                     : mask & ~warp_->present            ? " names lanes in a mask that the block does not have"
+                                                         : " brings another mask than the rest of its warp"));
   }
 
-  /// The next lane, or -1 where all are done.
-  int next_lane() {
-    for (;;) {
-      Warp& warp = warps[warp_];
-      if (warp.ready) {
-        const int lane = (std::countr_zero(std::rotr(warp.ready, warp.rotation)) + warp.rotation) % warp_size;
-        warp.ready &= ~(1u << lane);
-        return warp_ * warp_size + lane;
-      }
-      if (warp.meeting) {
-        misuse("warp " + std::to_string(warp_) + ": a shuffle or warp barrier of the mask " +
-               std::to_string(warp.meeting) + " is met by lanes " + std::to_string(warp.arrived) +
-               " alone: the others are at a barrier of the block, or at their end");
-      }
-      warps_ready_ &= ~(1u << warp_);
-      if (!warps_ready_) {
-        if (done_ == lanes_) return -1;
-        if (at_barrier_ != lanes_) {
-          misuse("a barrier is reached by " + std::to_string(at_barrier_) + " of " + std::to_string(lanes_) +
-                 " lanes of a block: the others have ended");
-        }
-        at_barrier_ = 0;
-        for (int w = 0; w < warps_; ++w) {
-          warps[w].ready = std::exchange(warps[w].at_barrier, 0);
-          warps[w].rotation = random_.below(warp_size);
-          warps_ready_ |= 1u << w;
-        }
-      }
-      const int rotation = random_.below(warp_size);
-      warp_ = (std::countr_zero(std::rotr(warps_ready_, rotation)) + rotation) % warp_size;
+  void enter(unsigned lane) {
+    current_ = lane;
+    threadIdx = positions_[lane];
+  }
+
+  static constexpr unsigned none = ~0u;
+
+  /// The next lane, or none where all are done.
+  unsigned next_lane() {
+    while (!warp_->ready) change_warp();
+    if (done_ == lanes_) return none;
+    const auto turned = static_cast<unsigned>(std::countr_zero(warp_->ready));
+    warp_->ready &= warp_->ready - 1;
+    return warp_->first + (turned + static_cast<unsigned>(warp_->rotation)) % warp_size;
+  }
+
+  /// From a warp that cannot go on to one that can.
+  [[gnu::noinline]] void change_warp() {
+    if (warp_->meeting) {
+      misuse("warp " + std::to_string(warp_ - all_.data()) + ": a shuffle or warp barrier of the mask " +
+             std::to_string(warp_->meeting) + " is met by lanes " + std::to_string(warp_->arrived) +
+             " alone: the others are at a barrier of the block, or at their end");
     }
+    warps_ready_ &= ~(1u << (warp_ - all_.data()));
+    if (!warps_ready_) {
+      if (done_ == lanes_) {
+        warp_->ready = 1;  // ends the search
+        return;
+      }
+      if (at_barrier_ != lanes_) {
+        misuse("a barrier is reached by " + std::to_string(at_barrier_) + " of " + std::to_string(lanes_) +
+               " lanes of a block: the others have ended");
+      }
+      at_barrier_ = 0;
+      for (unsigned w = 0; w < warps_; ++w) {
+        all_[w].make_ready(std::exchange(all_[w].at_barrier, 0), random_.below(warp_size));
+        warps_ready_ |= 1u << w;
+      }
+    }
+    const int rotation = random_.below(warp_size);
+    warp_ = &all_[static_cast<size_t>(std::countr_zero(std::rotr(warps_ready_, rotation)) + rotation) % warp_size];
   }
 
   /// The current lane waits until it is chosen again.
   void suspend() {
-    const int own = current_;
-    fibers_[static_cast<size_t>(own)] = on_;
-    const int next = next_lane();
-    if (next == own) return;
-    go_on(*on_, next);
+    const unsigned own = current_;
+    fibers_[own] = on_;
+    const unsigned next = next_lane();
+    if (next != own) go_on(*on_, next);
   }
 
   /// The current lane's fiber is free: for a lane that has not begun, or for later.
   void finished() {
     ++done_;
-    const int next = next_lane();
-    if (next >= 0 && !fibers_[static_cast<size_t>(next)]) return enter(next);
+    const unsigned next = next_lane();
+    if (next != none && !fibers_[next]) return enter(next);
     free_.push_back(on_);
-    if (next < 0) return on_->leave_for(own_);
+    if (next == none) return on_->leave_for(own_);
     go_on(*on_, next);
   }
 
-  void go_on(Fiber& from, int lane) {
+  void go_on(Fiber& from, unsigned lane) {
     enter(lane);
-    Fiber* to = fibers_[static_cast<size_t>(lane)];
-    if (!to && free_.empty()) to = new Fiber(&Block::fiber);
-    if (!to) {
-      to = free_.back();
-      free_.pop_back();
-    }
-    on_ = to;
-    from.leave_for(*to);
+    on_ = fibers_[lane] ? fibers_[lane] : free_fiber();
+    from.leave_for(*on_);
+  }
+
+  [[gnu::noinline]] Fiber* free_fiber() {
+    if (free_.empty()) return new Fiber(&Block::fiber);
+    Fiber* const out = free_.back();
+    free_.pop_back();
+    return out;
   }
 
   Random random_{0};
   void (*lane_)(const void*) = nullptr;
   const void* arguments_ = nullptr;
-  int lanes_ = 0, warps_ = 0, warp_ = 0, current_ = 0, done_ = 0, at_barrier_ = 0;
+  Warp* warp_ = nullptr;  // the current lane's
+  unsigned lanes_ = 0, warps_ = 0, current_ = 0, done_ = 0, at_barrier_ = 0;
   uint32_t warps_ready_ = 0;
-  std::array<Warp, warps_at_most> warps;
+  Fiber* on_ = nullptr;
+  std::array<Warp, warps_at_most> all_;
   std::array<uint3, lanes_at_most> positions_;
   std::array<Fiber*, lanes_at_most> fibers_ = {};  // on which lanes wait
   std::vector<Fiber*> free_;
   Fiber own_;  // the thread's
-  Fiber* on_ = nullptr;
 };
 
 Block& current_block(const char* what) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "tests/support/gpu_context.h"
 #include "tests/support/policy_steps.h"
 #include "tests/support/temporary_folder.h"
 
@@ -19,6 +20,10 @@ PolicySteps on_gpu(const TemporaryFolder& cache, Precision precision) {
   out.make_device = [&cache, precision] {
     return make_cuda_device(0, {.precision = precision, .cache_directory = cache.file("autotune")});
   };
+  if (is_pretended()) {
+    out.steps = 5;
+    out.micro_batch = 1;
+  }
   return out;
 }
 
@@ -43,6 +48,7 @@ void compare(PolicySteps steps) {
 
 TEST_CASE("recorded steps train as launched ones do, to the bit") {
   for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    if (is_pretended() && precision != Precision::tf32) continue;  // what it computes in is another matter
     const TemporaryFolder cache;
     for (const BevMode mode : {BevMode::tokens, BevMode::raster}) {
       for (const int64_t accumulation : {1, 3}) {
@@ -103,6 +109,7 @@ TEST_CASE("a warmed-up step takes no memory, recorded or not") {
       free.push_back(replica.device().memory().free);
     };
     steps.run();
+    REQUIRE(free.size() > 4);
     for (size_t step = 4; step < free.size(); ++step) CHECK(free[step] == free[3]);
   }
 }

@@ -82,6 +82,12 @@ TEST_CASE("misuse of cuBLASLt ends the process with a line") {
     cublasLtMatrixLayoutDestroy(product.b_layout);
     product.run();
   });
+  dies("an algorithm that was never offered", [] {
+    Product product;
+    product.make();
+    const cublasLtMatmulAlgo_t made_up = {};
+    product.run(&made_up);
+  });
   dies("not aligned as the algorithm was promised", [] {
     Product product;
     product.make();

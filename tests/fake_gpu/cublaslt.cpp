@@ -30,7 +30,7 @@ Handles& handles() {
 
 /// An algorithm as the user holds it.
 struct Written {
-  uint64_t magic, kind, number, alignment;
+  uint64_t magic, kind, number;
 };
 
 uint32_t preferred_alignment(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t name) {
@@ -42,12 +42,15 @@ uint32_t preferred_alignment(cublasLtMatmulPreference_t preference, cublasLtMatm
   return out;
 }
 
-/// Whether every row of every matrix starts at a multiple of `bytes` if the first does.
-bool lines_are_aligned(const LtProblem& p, int64_t bytes) {
-  const auto fits = [&](const LtMatrix& x) {
-    return x.ld * x.element_bytes() % bytes == 0 && (x.batch == 1 || x.stride * x.element_bytes() % bytes == 0);
-  };
-  return fits(p.a) && fits(p.b) && fits(p.c) && fits(p.d);
+/// Whether every line of a matrix starts at a multiple of `bytes` if the first does.
+bool lines_are_aligned(const LtMatrix& x, size_t bytes) {
+  const auto by = static_cast<int64_t>(bytes);
+  return x.ld * x.element_bytes() % by == 0 && (x.batch == 1 || x.stride * x.element_bytes() % by == 0);
+}
+bool does_sizes(const LtProblem& p, const LtAlgorithm& algorithm) {
+  return lines_are_aligned(p.a, algorithm.of_a()) && lines_are_aligned(p.b, algorithm.of_b()) &&
+         lines_are_aligned(p.c, algorithm.of_d()) && lines_are_aligned(p.d, algorithm.of_d()) &&
+         (algorithm.number != LtNumber::split || p.k() >= 2);
 }
 
 }  // namespace
@@ -72,22 +75,22 @@ size_t workspace_of(const LtProblem& p, LtNumber number) {
 bool runs(const LtProblem& p, LtNumber number) { return number != LtNumber::refused || p.digest() % 3 != 0; }
 
 void write_algorithm(const LtProblem& p, LtNumber number, cublasLtMatmulAlgo_t& out) {
-  const int64_t alignment = number == LtNumber::plain ? p.d.element_bytes() : 16;
-  const Written written = {magic, p.kind(), static_cast<uint64_t>(number), static_cast<uint64_t>(alignment)};
+  const Written written = {magic, p.kind(), static_cast<uint64_t>(number)};
   out = {};
   std::memcpy(out.data, &written, sizeof written);
 }
 
+bool was_offered(const cublasLtMatmulAlgo_t& algorithm) { return algorithm.data[0] == magic; }
+
 cublasStatus_t read_algorithm(const LtProblem& p, const cublasLtMatmulAlgo_t& from, LtAlgorithm& out) {
   Written written = {};
   std::memcpy(&written, from.data, sizeof written);
-  if (written.magic != magic || written.kind != p.kind() || written.number > 3) return CUBLAS_STATUS_INVALID_VALUE;
+  if (written.magic != magic || written.kind != p.kind() || written.number >= lt_numbers) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
   out.number = static_cast<LtNumber>(written.number);
-  out.alignment = static_cast<size_t>(written.alignment);
-  if (out.number != LtNumber::plain && !lines_are_aligned(p, 16)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (out.number == LtNumber::split && p.k() < 2) return CUBLAS_STATUS_NOT_SUPPORTED;
   out.workspace = workspace_of(p, out.number);
-  return CUBLAS_STATUS_SUCCESS;
+  return does_sizes(p, out) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 }  // namespace bev::fake_gpu
@@ -129,17 +132,21 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   size_t written = 0;
   real(&cublasLtMatmulPreferenceGetAttribute, "cublasLtMatmulPreferenceGetAttribute")(
       preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most, &written);
-  const uint32_t aligned = std::min({preferred_alignment(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES),
-                                     preferred_alignment(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES),
-                                     preferred_alignment(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES),
-                                     preferred_alignment(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)});
-  // The bias has no preference: its pointer itself is looked at.
-  const bool bias_is_aligned = reinterpret_cast<uintptr_t>(problem.bias) % 16 == 0;
-
-  std::vector<LtNumber> offered = {LtNumber::plain};
-  if (aligned >= 16 && bias_is_aligned && lines_are_aligned(problem, 16)) {
-    offered.insert(offered.end(), {LtNumber::direct, LtNumber::refused});
-    if (problem.k() >= 2 && workspace_of(problem, LtNumber::split) <= most) offered.push_back(LtNumber::split);
+  const auto promised = [&](cublasLtMatmulPreferenceAttributes_t name) {
+    return preferred_alignment(preference, name);
+  };
+  const uint32_t a_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES);
+  const uint32_t b_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
+  const uint32_t d_aligned = std::min(promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES),
+                                      promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES));
+  std::vector<LtNumber> offered;
+  for (uint64_t i = 0; i < lt_numbers; ++i) {
+    const auto number = static_cast<LtNumber>(i);
+    const LtAlgorithm algorithm = {number, workspace_of(problem, number)};
+    // The bias has no preference: its pointer itself is looked at.
+    const bool fits = a_aligned >= algorithm.of_a() && b_aligned >= algorithm.of_b() && d_aligned >= algorithm.of_d() &&
+                      reinterpret_cast<uintptr_t>(problem.bias) % algorithm.of_bias() == 0;
+    if (fits && algorithm.workspace <= most && does_sizes(problem, algorithm)) offered.push_back(number);
   }
   const uint64_t digest = problem.digest();
   std::rotate(offered.begin(), offered.begin() + static_cast<std::ptrdiff_t>(digest % offered.size()), offered.end());

@@ -120,19 +120,19 @@ void check_memory(const Call& call, size_t workspace_bytes) {
   const struct {
     const char* what;
     const void* data;
-    size_t bytes;
-  } read[] = {{"A", call.a, p.a.bytes()}, {"B", call.b, p.b.bytes()}, {"the bias", p.bias, bias_bytes}};
-  for (const auto& [what, data, bytes] : read) {
-    if (overlap(data, bytes, call.d, p.d.bytes())) misuse(name + ": D is written over " + what);
+    size_t bytes, alignment;
+    bool apart;  // from D
+  } operands[] = {{"A", call.a, p.a.bytes(), call.algorithm.of_a(), true},
+                  {"B", call.b, p.b.bytes(), call.algorithm.of_b(), true},
+                  {"the bias", p.bias, bias_bytes, call.algorithm.of_bias(), true},
+                  {"C", call.c, call.beta != 0 ? p.c.bytes() : 0, call.algorithm.of_d(), false},
+                  {"D", call.d, p.d.bytes(), call.algorithm.of_d(), false}};
+  for (const auto& [what, data, bytes, alignment, apart] : operands) {
+    if (apart && overlap(data, bytes, call.d, p.d.bytes())) misuse(name + ": D is written over " + what);
     if (overlap(data, bytes, call.workspace, workspace_bytes)) misuse(name + ": the workspace lies over " + what);
-    if (bytes > 0 && reinterpret_cast<uintptr_t>(data) % call.algorithm.alignment != 0) {
+    if (bytes > 0 && reinterpret_cast<uintptr_t>(data) % alignment != 0) {
       misuse(name + ": " + what + " is not aligned as the algorithm was promised (16 bytes)");
     }
-  }
-  if (overlap(call.workspace, workspace_bytes, call.d, p.d.bytes())) misuse(name + ": the workspace lies over D");
-  if (reinterpret_cast<uintptr_t>(call.d) % call.algorithm.alignment != 0 ||
-      (call.beta != 0 && reinterpret_cast<uintptr_t>(call.c) % call.algorithm.alignment != 0)) {
-    misuse(name + ": C or D is not aligned as the algorithm was promised (16 bytes)");
   }
 }
 
@@ -159,6 +159,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   if (p.epilogue == CUBLASLT_EPILOGUE_BIAS && !p.bias) return CUBLAS_STATUS_INVALID_VALUE;
   cublasLtMatmulAlgo_t any = {};
   if (!algorithm) write_algorithm(p, LtNumber::plain, any);
+  if (algorithm && !was_offered(*algorithm)) misuse(std::string(name) + ": an algorithm that was never offered");
   if (const auto status = read_algorithm(p, algorithm ? *algorithm : any, call.algorithm);
       status != CUBLAS_STATUS_SUCCESS) {
     return status;

@@ -32,9 +32,7 @@ TEST_CASE("cuBLASLt offers algorithms of unlike needs, fewer where less is promi
   CHECK(workspace > 0);
   size_t modest = 0;
   for (const auto& offer : product.offers(4)) modest += offer.state == CUBLAS_STATUS_SUCCESS;
-  CHECK(modest == 1);
-  const cublasLtMatmulAlgo_t made_up = {};
-  CHECK(product.run(&made_up) == CUBLAS_STATUS_INVALID_VALUE);
+  CHECK(modest == 3);  // but for those that need no more of the other matrices
 }
 
 TEST_CASE("cuBLASLt refuses products that contradict themselves, and types that go with no others") {

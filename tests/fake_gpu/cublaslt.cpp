@@ -137,14 +137,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   };
   const uint32_t a_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES);
   const uint32_t b_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
-  const uint32_t d_aligned = std::min(promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES),
-                                      promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES));
+  const uint32_t c_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
+  const uint32_t d_aligned = promised(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
   std::vector<LtNumber> offered;
   for (uint64_t i = 0; i < lt_numbers; ++i) {
     const auto number = static_cast<LtNumber>(i);
     const LtAlgorithm algorithm = {number, workspace_of(problem, number)};
     // The bias has no preference: its pointer itself is looked at.
     const bool fits = a_aligned >= algorithm.of_a() && b_aligned >= algorithm.of_b() && d_aligned >= algorithm.of_d() &&
+                      c_aligned >= algorithm.needs(false) &&
                       reinterpret_cast<uintptr_t>(problem.bias) % algorithm.of_bias() == 0;
     if (fits && algorithm.workspace <= most && does_sizes(problem, algorithm)) offered.push_back(number);
   }

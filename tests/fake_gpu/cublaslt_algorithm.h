@@ -12,7 +12,7 @@ enum class LtNumber : uint8_t {
   refused,  // as `direct`, but of some problems it is offered and does not run
   wide_a,   // 16-byte accesses of one matrix alone
   wide_b,
-  wide_d,  // and of C
+  wide_d,
 };
 constexpr uint64_t lt_numbers = 7;
 struct LtAlgorithm {

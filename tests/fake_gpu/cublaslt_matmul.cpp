@@ -125,7 +125,7 @@ void check_memory(const Call& call, size_t workspace_bytes) {
   } operands[] = {{"A", call.a, p.a.bytes(), call.algorithm.of_a(), true},
                   {"B", call.b, p.b.bytes(), call.algorithm.of_b(), true},
                   {"the bias", p.bias, bias_bytes, call.algorithm.of_bias(), true},
-                  {"C", call.c, call.beta != 0 ? p.c.bytes() : 0, call.algorithm.of_d(), false},
+                  {"C", call.c, call.beta != 0 ? p.c.bytes() : 0, call.algorithm.needs(false), false},
                   {"D", call.d, p.d.bytes(), call.algorithm.of_d(), false}};
   for (const auto& [what, data, bytes, alignment, apart] : operands) {
     if (apart && overlap(data, bytes, call.d, p.d.bytes())) misuse(name + ": D is written over " + what);

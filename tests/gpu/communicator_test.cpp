@@ -1,4 +1,5 @@
-// Communicators on a GPU: NCCL with one rank, and several replicas of one GPU through the in-process communicator.
+// Communicators on GPUs: NCCL with one rank and with one on each GPU, and several replicas of one GPU through the
+// in-process communicator.
 #include <doctest/doctest.h>
 
 #include <exception>
@@ -50,14 +51,15 @@ void exercise(GpuContext& gpu, Communicator& communicator) {
   }
 }
 
-void on_one_gpu(Rendezvous& meeting, int replicas) {
+/// Replicas on the first `gpus` GPUs in turn.
+void on_gpus(Rendezvous& meeting, int replicas, int gpus) {
   std::mutex mutex;
   std::exception_ptr first;
   std::vector<std::thread> threads;
   for (int rank = 0; rank < replicas; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        GpuContext gpu(Precision::fp32, size_t{64} << 20);
+        GpuContext gpu(Precision::fp32, size_t{64} << 20, rank % gpus);
         exercise(gpu, *meeting.join(rank, *gpu.device, 60));
       } catch (const std::exception& error) {
         meeting.abort(Error(ErrorKind::runtime, error.what()));
@@ -74,7 +76,13 @@ void on_one_gpu(Rendezvous& meeting, int replicas) {
 
 TEST_CASE("NCCL with one rank") {
   const auto meeting = meet_by_nccl(1, "gradients");
-  CHECK_NOTHROW(on_one_gpu(*meeting, 1));
+  CHECK_NOTHROW(on_gpus(*meeting, 1, 1));
+}
+
+TEST_CASE("NCCL with a rank on every GPU") {
+  const int gpus = survey_cuda().count;
+  const auto meeting = meet_by_nccl(gpus, "gradients");
+  CHECK_NOTHROW(on_gpus(*meeting, gpus, gpus));
 }
 
 TEST_CASE("a communicator of NCCL that was aborted says why, and goes") {
@@ -89,13 +97,13 @@ TEST_CASE("a communicator of NCCL that was aborted says why, and goes") {
 
 TEST_CASE("NCCL refuses two replicas on one GPU, saying so") {
   const auto meeting = meet_by_nccl(2, "gradients");
-  CHECK_THROWS_AS(on_one_gpu(*meeting, 2), Error);
+  CHECK_THROWS_AS(on_gpus(*meeting, 2, 1), Error);
 }
 
 TEST_CASE("several replicas on one GPU, through the in-process communicator") {
   for (const int replicas : {1, 2, 4}) {
     const auto meeting = meet_by_threads(replicas, "gradients");
-    CHECK_NOTHROW(on_one_gpu(*meeting, replicas));
+    CHECK_NOTHROW(on_gpus(*meeting, replicas, 1));
   }
 }
 

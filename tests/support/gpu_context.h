@@ -1,4 +1,4 @@
-// A Context on the first GPU, for tests that run where there is one.
+// A Context on a GPU, the first unless told, for tests that run where there is one.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ inline bool is_pretended() {
 
 class GpuContext {
  public:
-  explicit GpuContext(Precision precision, size_t capacity = size_t{1} << 30)
-      : device(make_cuda_device(0, {.precision = precision, .cache_directory = ""})),
+  explicit GpuContext(Precision precision, size_t capacity = size_t{1} << 30, int ordinal = 0)
+      : device(make_cuda_device(ordinal, {.precision = precision, .cache_directory = ""})),
         stream_(device->make_stream()),
         state_(device->allocate(sizeof(StepState))),
         context(stream_, make_arena(*device, capacity), device->make_matmul(stream_), device->make_convolution(stream_),

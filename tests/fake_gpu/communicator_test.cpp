@@ -32,17 +32,22 @@ struct Gpu {
   explicit Gpu(int rank)
       : device(make_cuda_device(first_gpu + rank, {})),
         compute(device->make_stream()),
-        memory(device->allocate(elements * sizeof(float))) {
+        memory(device->allocate(bytes)),
+        source(device->allocate(bytes)) {
     fill(1);
   }
+  /// On the compute stream, which is not waited for, and only after some other work there.
   void fill(float value) const {
+    device->synchronize(compute);
     const std::vector<float> values(elements, value);
-    write_to_device(*device, compute, memory.get(), values.data(), elements * sizeof(float));
+    write_to_device(*device, compute, source.get(), values.data(), bytes);
+    for (int i = 0; i < 30; ++i) device->zero(compute, memory.get(), bytes);
+    device->copy(compute, memory.get(), source.get(), bytes);
   }
-  static constexpr size_t elements = 3000;
+  static constexpr size_t elements = 3000, bytes = elements * sizeof(float);
   std::unique_ptr<Device> device;
   Stream compute;
-  std::shared_ptr<void> memory;
+  std::shared_ptr<void> memory, source;
 };
 
 void sum(const Gpu& gpu, Communicator& communicator, const char* name) {
@@ -90,14 +95,14 @@ TEST_CASE("collectives follow what compute did before them, and compute follows 
       communicator.all_gather(own + rank * part, own, part, DType::f32, "gathered");
       communicator.release_to(gpu.compute);
       std::vector<float> result(Gpu::elements);
-      gpu.device->copy(gpu.compute, result.data(), own, Gpu::elements * sizeof(float));
+      gpu.device->copy(gpu.compute, result.data(), own, Gpu::bytes);
       gpu.device->synchronize(gpu.compute);
       CHECK(result == std::vector<float>(Gpu::elements, static_cast<float>(9 + 9 * round)));
       gpu.fill(static_cast<float>(rank));
       communicator.wait_for(gpu.compute);
       communicator.broadcast(own, Gpu::elements, DType::f32, round % replicas, "of one");
       communicator.release_to(gpu.compute);
-      gpu.device->copy(gpu.compute, result.data(), own, Gpu::elements * sizeof(float));
+      gpu.device->copy(gpu.compute, result.data(), own, Gpu::bytes);
       gpu.device->synchronize(gpu.compute);
       CHECK(result == std::vector<float>(Gpu::elements, static_cast<float>(round % replicas)));
     }

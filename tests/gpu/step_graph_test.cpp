@@ -52,6 +52,7 @@ TEST_CASE("recorded steps train as launched ones do, to the bit") {
     const TemporaryFolder cache;
     for (const BevMode mode : {BevMode::tokens, BevMode::raster}) {
       for (const int64_t accumulation : {1, 3}) {
+        if (is_pretended() && (mode == BevMode::raster) != (accumulation == 3)) continue;
         PolicySteps steps = on_gpu(cache, precision);
         steps.mode = mode;
         steps.accumulation = accumulation;
@@ -64,6 +65,7 @@ TEST_CASE("recorded steps train as launched ones do, to the bit") {
 TEST_CASE("replicas that share a GPU meet between the graphs") {
   const TemporaryFolder cache;
   for (const bool sharded : {false, true}) {
+    if (is_pretended() && !sharded) continue;
     PolicySteps steps = on_gpu(cache, Precision::tf32);
     steps.mode = sharded ? BevMode::tokens : BevMode::raster;
     steps.replicas = 2;
@@ -75,6 +77,7 @@ TEST_CASE("replicas that share a GPU meet between the graphs") {
 
 TEST_CASE("algorithms are chosen before the first step, and none later") {
   for (const int64_t accumulation : {1, 3}) {
+    if (is_pretended() && accumulation == 1) continue;
     const TemporaryFolder cache;
     const auto choices = [&] {
       std::map<std::string, std::string> out;

@@ -174,16 +174,16 @@ class CudaConvolution : public ConvolutionEngine {
     return static_cast<size_t>(elements) * sizeof(float);
   }
 
-  /// Timed into scratch memory, since the result may be added to and must not change.
+  /// Timed into the result itself, which the call that follows writes anew; where it is added to, into scratch memory.
+  /// Without that the library's own first choice.
   ConvolutionPlan fastest(const Stream& stream, const Key& key, std::vector<ConvolutionPlan> plans, Pointers pointers,
                           const Workspace& workspace) {
-    void* raw = nullptr;
-    check(cudaMalloc(&raw, result_bytes(key)), "allocating scratch memory to time convolutions in");
-    const std::unique_ptr<void, cudaError_t (*)(void*)> scratch(raw, cudaFree);
-    check(cudaMemsetAsync(raw, 0, result_bytes(key), handle_of(stream)), "clearing scratch memory");
-    (key.direction == ConvolutionDirection::forward         ? pointers.y
-     : key.direction == ConvolutionDirection::backward_data ? pointers.x
-                                                            : pointers.w) = raw;
+    auto scratch = std::unique_ptr<void, cudaError_t (*)(void*)>(nullptr, cudaFree);
+    if (key.accumulate) {
+      scratch = scratch_memory(result_bytes(key), handle_of(stream));
+      if (!scratch && !plans.empty()) return std::move(plans.front());
+      (key.direction == ConvolutionDirection::backward_data ? pointers.x : pointers.w) = scratch.get();
+    }
     Stopwatch stopwatch(handle_of(stream));
     ConvolutionPlan* best = nullptr;
     float best_time = std::numeric_limits<float>::infinity();

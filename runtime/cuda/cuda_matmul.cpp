@@ -224,19 +224,22 @@ class CudaMatmul : public MatmulEngine {
     return out;
   }
 
-  /// Timed into scratch memory of the result's extent, since C may be added to and must not change.
+  /// Timed into C itself, which the call that follows writes anew; where it is added to, into scratch memory of its
+  /// extent. Without that the library's own first choice.
   cublasLtMatmulAlgo_t fastest(const Stream& stream, const Operation& operation, const Plan& plan,
                                const std::vector<cublasLtMatmulAlgo_t>& offered, const Key& key, const void* a,
-                               const void* b, const void* c) {
+                               const void* b, void* c) {
     if (offered.size() == 1) return offered.front();
     const MatmulShape& s = key.shape;
     const auto extent = static_cast<size_t>((s.batch - 1) * s.stride_c + (s.m - 1) * s.ldc + s.n) * sizeof(float);
     const size_t offset = reinterpret_cast<uintptr_t>(c) % 256;  // as aligned as C is
-    void* raw = nullptr;
-    check(cudaMalloc(&raw, extent + offset), "allocating scratch memory to time products in");
-    const std::unique_ptr<void, cudaError_t (*)(void*)> scratch(raw, cudaFree);
-    check(cudaMemsetAsync(raw, 0, extent + offset, handle_of(stream)), "clearing scratch memory");
-    void* target = static_cast<std::byte*>(raw) + offset;
+    auto scratch = std::unique_ptr<void, cudaError_t (*)(void*)>(nullptr, cudaFree);
+    void* target = c;
+    if (key.accumulate) {
+      scratch = cuda::scratch_memory(extent + offset, handle_of(stream));
+      if (!scratch) return offered.front();
+      target = static_cast<std::byte*>(scratch.get()) + offset;
+    }
 
     cuda::Stopwatch stopwatch(handle_of(stream));
     const float beta = key.accumulate ? 1 : 0;

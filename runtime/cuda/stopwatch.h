@@ -5,11 +5,29 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
+#include <memory>
+#include <string>
 
 #include "runtime/cuda/check.h"
 
 namespace bev::cuda {
+
+/// Cleared memory that candidates are timed in where their results are added to what is there, which must not change.
+/// Null where that much is not free: the memory plan takes nearly all of it, and does not know this.
+inline std::unique_ptr<void, cudaError_t (*)(void*)> scratch_memory(size_t bytes, cudaStream_t stream) {
+  void* raw = nullptr;
+  const cudaError_t status = cudaMalloc(&raw, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the next launch is not to blame
+    return {nullptr, cudaFree};
+  }
+  check(status, "allocating scratch memory to time algorithms in");
+  std::unique_ptr<void, cudaError_t (*)(void*)> out(raw, cudaFree);
+  check(cudaMemsetAsync(raw, 0, bytes, stream), "clearing scratch memory");
+  return out;
+}
 
 class Stopwatch {
  public:

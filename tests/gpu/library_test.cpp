@@ -154,6 +154,19 @@ TEST_CASE("convolutions by cuDNN agree with nested loops") {
   }
 }
 
+TEST_CASE("algorithms are chosen where no memory is left to time them in") {
+  GpuContext gpu(Precision::fp32, size_t{64} << 20);
+  HostMatmul products(gpu);
+  HostConvolution convolutions(gpu);
+  const MatmulShape shape = linear_shape(1200, 1000, 8);  // whose result is larger than what is left
+  const ConvolutionShape image{.n = 8, .h = 64, .w = 64, .c = 32, .k = 4, .r = 1, .s = 1, .stride = 1, .padding = 0};
+  const std::shared_ptr<void> all_but_little = gpu.device->allocate(gpu.device->memory().free - (size_t{3} << 20));
+  for (const double beta : {0.0, 1.0}) {
+    check_product<float>(products, {.shape = shape, .beta = beta}, 0x1p-23);
+    check_convolution<float>(convolutions, image, Direction::data, beta, 0x1p-23);
+  }
+}
+
 TEST_CASE("libraries give the same bits every time") {
   GpuContext gpu(Precision::tf32);
   const MatmulShape shape{.m = 128, .n = 160, .k = 9600, .transpose_a = true, .lda = 128, .ldb = 160, .ldc = 160};

@@ -1,5 +1,7 @@
 #include "runtime/replica.h"
 
+#include <algorithm>
+
 #include "runtime/distributed/shared.h"
 #include "runtime/distributed/statistics.h"
 #include "runtime/train/initialise.h"
@@ -14,6 +16,11 @@ constexpr size_t small_things = size_t{32} << 20;
 constexpr double usable = 0.97;  // of what a device calls free: libraries load more code later
 
 }  // namespace
+
+size_t room_for_a_plan(size_t free, double share) {
+  const auto all = static_cast<size_t>(static_cast<double>(free) * usable * share);
+  return all - std::min(small_things, all);
+}
 
 Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vector<FieldSpec>& fields,
                  const ReplicaConfig& config)
@@ -30,8 +37,7 @@ Replica::Replica(ReplicaParts parts, const MakeTask& make_task, const std::vecto
   const Engines engines = make_engines(device, compute);
   MemoryPlanner planner(*task_, store_, device, fields, config.dtype, config.optimizer, config.reducer, gradients(),
                         engines);
-  const double free = static_cast<double>(device.memory().free) * usable * config.memory_share;
-  plan_ = planner.plan_within(config.micro_batch, static_cast<size_t>(free) - std::min<size_t>(small_things, free));
+  plan_ = planner.plan_within(config.micro_batch, room_for_a_plan(device.memory().free, config.memory_share));
 
   state_ = device.allocate(sizeof(StepState));
   const StepState state{.seed = config.seed};

@@ -34,6 +34,10 @@ struct ReplicaConfig {
   double memory_share = 1;  // of the device's free memory that this replica may take: below 1 where several share it
 };
 
+/// Bytes that the plan of a replica may need where `free` are, of which it may take `share`: libraries load more code
+/// later, and small things that no plan knows take some.
+size_t room_for_a_plan(size_t free, double share = 1);
+
 class Replica {
  public:
   /// Builds a replica's task, which declares its parameters in the store.

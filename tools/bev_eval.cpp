@@ -60,7 +60,9 @@ class Report {
     fmt::print("{:28} {:8} {:7.3f} {:7.3f} {:7.3f} {:7.3f} {:9.3f} {:>9} {:>18}\n", run, name_of(ablation),
                mean_of(sums, "L2_1s"), mean_of(sums, "L2_2s"), mean_of(sums, "L2_3s"), policy, policy / constant,
                compared ? fmt::format("{:.3f}", policy / whole_) : "",
-               fmt::format("{:.3f} ({:.3f})", mean_of(sums, "L2_avg_near_cv"), mean_of(sums, "cv_avg_near_cv")));
+               mean_of(sums, "near_cv_share") > 0
+                   ? fmt::format("{:.3f} ({:.3f})", mean_of(sums, "L2_avg_near_cv"), mean_of(sums, "cv_avg_near_cv"))
+                   : "none is");
     Mean& mean = means_[ablation];
     mean.against_constant += policy / constant;
     if (compared) mean.against_whole += policy / whole_;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "runtime/replica.h"
 #include "tools/common/exit_status.h"
 #include "tools/common/fit.h"
 #include "tools/common/probe_report.h"
@@ -26,25 +27,28 @@ struct Answers {
   std::optional<Fit> fit;
 };
 
-Answers ask(Device& device, size_t free, std::optional<DeviceRates> rates, const Wanted& wanted) {
+Answers ask(Device& device, std::optional<DeviceRates> rates, const Wanted& wanted) {
   Answers out{.device = device.text(), .rates = std::move(rates), .fit = std::nullopt};
-  if (wanted.run) out.fit = fit_to_device(wanted.run->config, device, free, out.rates ? &*out.rates : nullptr);
+  if (!wanted.run) return out;
+  const Engines engines = make_engines(device, device.make_stream());  // which hold memory of their own, as in training
+  const size_t room = room_for_a_plan(device.memory().free);
+  out.fit = fit_to_device(wanted.run->config, device, room, out.rates ? &*out.rates : nullptr);
   return out;
 }
 
-std::vector<Answers> ask_all(const CudaFacts& cuda, const CpuFacts& cpu, const Wanted& wanted) {
+std::vector<Answers> ask_all(const CudaFacts& cuda, const Wanted& wanted) {
   std::vector<Answers> out;
   if (!cuda.usable()) {
     const auto device = make_cpu_device();
     const auto rates = wanted.bench ? std::optional(measure_rates(*device)) : std::nullopt;
-    out.push_back(ask(*device, cpu.memory_available, rates, wanted));
+    out.push_back(ask(*device, rates, wanted));
     return out;
   }
   for (const GpuFacts& gpu : cuda.gpus) {
     if (!gpu.problem.empty()) continue;
     const auto rates = wanted.bench ? std::optional(measure_gpu(gpu.ordinal)) : std::nullopt;
     const auto device = make_cuda_device(gpu.ordinal, {});
-    out.push_back(ask(*device, gpu.memory_free, rates, wanted));
+    out.push_back(ask(*device, rates, wanted));
   }
   return out;
 }
@@ -111,7 +115,7 @@ int run(int argc, char** argv) {
   }
   const CudaFacts cuda = probe_cuda();
   const CpuFacts cpu = probe_cpu();
-  const std::vector<Answers> answers = ask_all(cuda, cpu, wanted);
+  const std::vector<Answers> answers = ask_all(cuda, wanted);
   const std::optional<LinkReport> links = ask_links(cuda, wanted);
   (arguments.count("json") > 0 ? print_json : print_table)(cuda, cpu, answers, links);
   return cuda.usable() ? 0 : 1;

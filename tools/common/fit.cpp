@@ -62,7 +62,7 @@ Fit fit_to_device(const RunConfig& run, Device& device, size_t free, const Devic
 }
 
 std::string describe(const Fit& fit) {
-  std::string out = fmt::format("{}: a batch of {} needs {:.2f} GiB of {:.2f} GiB free: {}", fit.device, fit.batch,
+  std::string out = fmt::format("{}: a batch of {} needs {:.2f} GiB of {:.2f} GiB that a run may take: {}", fit.device, fit.batch,
                                 gibibytes(fit.needed), gibibytes(fit.free), fit.fits ? "it fits" : "it does not fit");
   out += fit.largest > 0 ? fmt::format(", the largest that does is {}\n", fit.largest)
                          : std::string(", and not even one sample does\n");

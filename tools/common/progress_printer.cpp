@@ -54,7 +54,7 @@ std::string describe(const ValidationReport& report) {
     return metrics.at("L2_avg" + subset) / metrics.at("cv_avg" + subset);
   };
   if (metrics.count("cv_avg")) out += fmt::format("\n  policy / constant velocity {:.3f}", ratio(""));
-  if (metrics.count("cv_avg_near_cv")) {
+  if (metrics.count("cv_avg_near_cv") && metrics.at("near_cv_share") > 0) {
     out += fmt::format("; where constant velocity is within 1 m at 3 s ({:.0f} % of samples): {:.3f} against {:.3f} m",
                        100 * metrics.at("near_cv_share"), metrics.at("L2_avg_near_cv"), metrics.at("cv_avg_near_cv"));
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "runtime/replica.h"
+#include "tools/common/devices.h"
 #include "tools/common/exit_status.h"
 #include "tools/common/fit.h"
 #include "tools/common/probe_report.h"
@@ -31,7 +32,8 @@ Answers ask(Device& device, std::optional<DeviceRates> rates, const Wanted& want
   Answers out{.device = device.text(), .rates = std::move(rates), .fit = std::nullopt};
   if (!wanted.run) return out;
   const Engines engines = make_engines(device, device.make_stream());  // which hold memory of their own, as in training
-  const size_t room = room_for_a_plan(device.memory().free);
+  const double share = device.kind() == DeviceKind::cuda ? share_of_gpu(1) : 1;
+  const size_t room = room_for_a_plan(device.memory().free, share);
   out.fit = fit_to_device(wanted.run->config, device, room, out.rates ? &*out.rates : nullptr);
   return out;
 }

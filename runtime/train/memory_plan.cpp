@@ -133,7 +133,7 @@ int64_t MemoryPlanner::largest_within(int64_t below, size_t limit) {
   return fits;
 }
 
-MemoryPlan MemoryPlanner::plan_within(int64_t micro_batch, size_t limit) {
+MemoryPlan MemoryPlanner::leanest(int64_t micro_batch, size_t limit) {
   engines_.convolution->limit_workspace({});
   MemoryPlan out = plan(micro_batch);
   for (const int64_t mebibytes : {1024, 256, 64, 16, 4, 0}) {
@@ -141,6 +141,11 @@ MemoryPlan MemoryPlanner::plan_within(int64_t micro_batch, size_t limit) {
     engines_.convolution->limit_workspace({.bytes = mebibytes << 20, .firm = true});
     out = plan(micro_batch);
   }
+  return out;
+}
+
+MemoryPlan MemoryPlanner::plan_within(int64_t micro_batch, size_t limit) {
+  MemoryPlan out = leanest(micro_batch, limit);
   if (out.extent <= limit) return out;
   const int64_t fits = largest_within(micro_batch, limit);
   const std::string advice = fits > 0 ? fmt::format("the largest micro-batch that fits is {}", fits)

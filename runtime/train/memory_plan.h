@@ -52,8 +52,11 @@ class MemoryPlanner {
   MemoryPlan plan(int64_t micro_batch);
 
   /// The plan; where it needs more than `limit` bytes, one with less workspace for convolutions, which may be slower
-  /// then. Where even that needs more throws OutOfMemory with the table, saying what is the largest micro-batch that
-  /// fits.
+  /// then, down to none.
+  MemoryPlan leanest(int64_t micro_batch, size_t limit);
+
+  /// The same; where it needs more even so throws OutOfMemory with the table, saying what is the largest micro-batch
+  /// that fits.
   MemoryPlan plan_within(int64_t micro_batch, size_t limit);
 
  private:

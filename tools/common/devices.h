@@ -38,6 +38,9 @@ DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>
 /// only `use_mixed_precision` asked for if the CPU gains nothing by it.
 Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime);
 
+/// Of a GPU's free memory, what each of `replicas` on it may take: what NCCL and others ask for later is left to them.
+inline double share_of_gpu(int64_t replicas) { return 0.95 / static_cast<double>(replicas); }
+
 /// The device of replica `rank`, in that precision.
 std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const RuntimeConfig& runtime);
 

@@ -17,9 +17,9 @@ constexpr int64_t batch_at_most = int64_t{1} << 16;
 
 double gibibytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
-/// The largest batch whose plan needs no more than `limit`.
+/// The largest batch that can be planned within `limit`.
 int64_t largest_batch(MemoryPlanner& planner, size_t limit) {
-  const auto fits = [&](int64_t batch) { return planner.plan(batch).extent <= limit; };
+  const auto fits = [&](int64_t batch) { return planner.leanest(batch, limit).extent <= limit; };
   if (!fits(1)) return 0;
   int64_t good = 1;
   while (good < batch_at_most && fits(2 * good)) good *= 2;
@@ -52,7 +52,7 @@ Fit fit_to_device(const RunConfig& run, Device& device, size_t free, const Devic
   out.device = device.text();
   out.batch = micro_batch(run, 1);
   out.free = free;
-  const MemoryPlan plan = planner.plan(out.batch);
+  const MemoryPlan plan = planner.leanest(out.batch, free);
   out.needed = plan.extent;
   out.fits = plan.extent <= free;
   out.work = plan.work;

@@ -73,7 +73,7 @@ ReplicaConfig TrainingRun::replica_config() const {
   // Replicas that share a GPU share its memory.
   for (const int gpu : request_.devices.gpus) {
     const auto sharing = std::count(request_.devices.gpus.begin(), request_.devices.gpus.end(), gpu);
-    out.memory_share = std::min(out.memory_share, 0.95 / static_cast<double>(sharing));
+    out.memory_share = std::min(out.memory_share, share_of_gpu(sharing));
   }
   return out;
 }

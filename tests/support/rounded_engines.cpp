@@ -15,6 +15,8 @@ struct Rounding {
   bool nearest;  // of two the even one; else towards zero
 };
 
+constexpr Rounding one_bit_less{1, true};
+
 Rounding rounding_of(Precision precision, Tf32Factors tf32) {
   switch (precision) {
     case Precision::tf32:
@@ -101,6 +103,11 @@ std::unique_ptr<MatmulEngine> make_rounded_matmul(Precision precision, Tf32Facto
 std::unique_ptr<ConvolutionEngine> make_rounded_convolution(Precision precision, Tf32Factors tf32) {
   const Precision own = precision == Precision::bf16 ? Precision::tf32 : precision;
   return std::make_unique<RoundedConvolution>(rounding_of(own, tf32));
+}
+
+std::unique_ptr<MatmulEngine> make_shortened_matmul() { return std::make_unique<RoundedMatmul>(one_bit_less); }
+std::unique_ptr<ConvolutionEngine> make_shortened_convolution() {
+  return std::make_unique<RoundedConvolution>(one_bit_less);
 }
 
 }  // namespace bev::test

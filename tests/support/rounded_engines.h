@@ -20,4 +20,9 @@ std::unique_ptr<MatmulEngine> make_rounded_matmul(Precision precision, Tf32Facto
 std::unique_ptr<ConvolutionEngine> make_rounded_convolution(Precision precision,
                                                             Tf32Factors tf32 = Tf32Factors::nearest);
 
+/// Factors with one bit less of the significand than float has: how much float's own rounding may matter, seen once more
+/// than by float itself.
+std::unique_ptr<MatmulEngine> make_shortened_matmul();
+std::unique_ptr<ConvolutionEngine> make_shortened_convolution();
+
 }  // namespace bev::test

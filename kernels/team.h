@@ -50,8 +50,9 @@ struct CpuTeam {
 
  private:
   // Four vectors of partial results, combined by halves, and what is left over one by one. Written out because what g++
-  // makes of a `simd reduction` waits for one partial result after the other: 6 to 12 times slower on a row of 1024. The
-  // halves unrolled, since short rows spend most of their time there: attention to few keys took half as long.
+  // makes of a `simd reduction` waits for one partial result after the other: 6 to 12 times slower on a row of 1024.
+  // The halves are unrolled, since short rows spend most of their time there: attention to few keys took half as long
+  // in its forward pass.
   template <class T, class F, class Op>
   static T reduce(int64_t n, T start, F f, Op op) {
     constexpr int lanes = 256 / sizeof(T);

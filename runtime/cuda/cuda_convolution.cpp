@@ -161,9 +161,10 @@ class CudaConvolution : public ConvolutionEngine {
     std::erase_if(plans, [&](const ConvolutionPlan& plan) {
       return !suits(plan, precision_) || plan.workspace > workspace.bytes;
     });
-    ConvolutionPlan best = fastest(stream, key, std::move(plans), pointers, workspace);
-    cache_.remember(name, to_text(best));
-    return best;
+    ConvolutionPlan* const best = fastest(stream, key, plans, pointers, workspace);
+    if (!best) return std::move(plans.front());
+    cache_.remember(name, to_text(*best));
+    return std::move(*best);
   }
 
   static size_t result_bytes(const Key& key) {
@@ -175,13 +176,13 @@ class CudaConvolution : public ConvolutionEngine {
   }
 
   /// Timed into the result itself, which the call that follows writes anew; where it is added to, into scratch memory.
-  /// Without that the library's own first choice.
-  ConvolutionPlan fastest(const Stream& stream, const Key& key, std::vector<ConvolutionPlan> plans, Pointers pointers,
-                          const Workspace& workspace) {
+  /// Null where that is not free: then the library's own first choice serves, and is not remembered.
+  ConvolutionPlan* fastest(const Stream& stream, const Key& key, std::vector<ConvolutionPlan>& plans, Pointers pointers,
+                           const Workspace& workspace) {
     auto scratch = std::unique_ptr<void, cudaError_t (*)(void*)>(nullptr, cudaFree);
     if (key.accumulate) {
       scratch = scratch_memory(result_bytes(key), handle_of(stream));
-      if (!scratch && !plans.empty()) return std::move(plans.front());
+      if (!scratch && !plans.empty()) return nullptr;
       (key.direction == ConvolutionDirection::backward_data ? pointers.x : pointers.w) = scratch.get();
     }
     Stopwatch stopwatch(handle_of(stream));
@@ -202,7 +203,7 @@ class CudaConvolution : public ConvolutionEngine {
     if (!best)
       fail(ErrorKind::runtime, "convolution {}: cuDNN has no plan that runs in {} bytes of workspace", key.text(),
            workspace.bytes);
-    return std::move(*best);
+    return best;
   }
 
   Precision precision_;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -191,8 +192,9 @@ class CudaMatmul : public MatmulEngine {
       if (status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= workspace_bytes) return plan;
     }
     const auto offered = heuristics(operation, plan, key);
-    plan.algorithm = fastest(stream, operation, plan, offered, key, a, b, c);
-    cache_.remember(key.text(), to_text(plan.algorithm));
+    const auto best = fastest(stream, operation, plan, offered, key, a, b, c);
+    plan.algorithm = best.value_or(offered.front());
+    if (best) cache_.remember(key.text(), to_text(*best));
     return plan;
   }
 
@@ -225,10 +227,10 @@ class CudaMatmul : public MatmulEngine {
   }
 
   /// Timed into C itself, which the call that follows writes anew; where it is added to, into scratch memory of its
-  /// extent. Without that the library's own first choice.
-  cublasLtMatmulAlgo_t fastest(const Stream& stream, const Operation& operation, const Plan& plan,
-                               const std::vector<cublasLtMatmulAlgo_t>& offered, const Key& key, const void* a,
-                               const void* b, void* c) {
+  /// extent. Nothing where that is not free: then the library's own first choice serves, and is not remembered.
+  std::optional<cublasLtMatmulAlgo_t> fastest(const Stream& stream, const Operation& operation, const Plan& plan,
+                                              const std::vector<cublasLtMatmulAlgo_t>& offered, const Key& key,
+                                              const void* a, const void* b, void* c) {
     if (offered.size() == 1) return offered.front();
     const MatmulShape& s = key.shape;
     const auto extent = static_cast<size_t>((s.batch - 1) * s.stride_c + (s.m - 1) * s.ldc + s.n) * sizeof(float);
@@ -237,7 +239,7 @@ class CudaMatmul : public MatmulEngine {
     void* target = c;
     if (key.accumulate) {
       scratch = cuda::scratch_memory(extent + offset, handle_of(stream));
-      if (!scratch) return offered.front();
+      if (!scratch) return std::nullopt;
       target = static_cast<std::byte*>(scratch.get()) + offset;
     }
 

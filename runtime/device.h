@@ -98,7 +98,7 @@ class Device {
   virtual std::unique_ptr<ConvolutionEngine> make_convolution(const Stream& stream) = 0;
 };
 
-/// `precision` is that of float products: rounded to bf16, or exact (tf32 and fp32).
+/// `precision` is that of float products.
 std::unique_ptr<Device> make_cpu_device(Precision precision = Precision::fp32);
 
 struct CudaOptions {

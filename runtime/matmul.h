@@ -29,8 +29,8 @@ inline MatmulShape linear_shape(int64_t rows, int64_t out, int64_t in) {
   return {.m = rows, .n = out, .k = in, .transpose_b = true, .lda = in, .ldb = in, .ldc = out};
 }
 
-/// How the factors of float products are rounded; sums are float. At bf16 the GPU's convolutions stay at TF32. The CPU
-/// rounds to bf16 or not at all: tf32 is fp32 there, and so are convolutions.
+/// How the factors of float products are rounded; sums are float. At bf16 the GPU's convolutions stay at TF32. On the
+/// CPU tf32 are whole numbers with scales, which lose less than TF32 (cpu/scaled_int16.h), and convolutions are fp32.
 enum class Precision : uint8_t { fp32, tf32, bf16 };
 
 constexpr const char* name_of(Precision precision) {
@@ -82,11 +82,13 @@ std::unique_ptr<MatmulEngine> make_plain_matmul();
 /// oneDNN on the CPU, for float; double goes to the plain loops (blocked, and parallel over rows).
 std::unique_ptr<MatmulEngine> make_cpu_matmul();
 
-/// On the CPU with the factors of float products rounded to bf16; double stays exact.
+/// On the CPU with the factors of float products rounded as Precision says; double stays exact.
+std::unique_ptr<MatmulEngine> make_cpu_tf32_matmul();
 std::unique_ptr<MatmulEngine> make_cpu_bf16_matmul();
 
-/// Whether this program multiplies bf16 factors on the CPU faster than floats: where it was compiled for AVX-512 BF16.
-bool cpu_multiplies_bf16_faster();
+/// Whether this program multiplies such factors on the CPU faster than floats: where it was compiled for AVX-512 BF16,
+/// and for AVX-512 VNNI at tf32.
+bool cpu_multiplies_faster_at(Precision precision);
 
 /// cuBLASLt on the current CUDA device. The algorithm for each shape is found by timing what the heuristics offer,
 /// once, and cached in `cache_directory` (empty: not kept). Allocates its workspace here, nothing later.

@@ -3,11 +3,11 @@
 // NAME) and what it may be; exits with 1 if one is too large, with 77 where there is no GPU.
 //
 // How far a case may be off depends on its conditioning. Except for fp32 on the CPU the measure is the CPU's own error
-// with inputs of products rounded beforehand as the device rounds them, and on a GPU the larger of two: TF32 may round to
-// the nearest or towards zero, and at fp32 a single sample of what rounding does can be small by luck, so that factors
-// with one bit less are a second (the condition encoder with padding masked: 7e-6 and 9e-5, and a GPU's algorithms gave
-// from 2e-6 to 6e-5). float32 is compared element by element; in coarser arithmetic a ReLU may flip here and there, so
-// tensors are compared by their norms.
+// with inputs of products rounded beforehand as the device rounds them, and on a GPU the larger of two: TF32 may round
+// to the nearest or towards zero, and at fp32 a single sample of what rounding does can be small by luck, so that
+// factors with one bit less are a second (the condition encoder with padding masked: 7e-6 and 9e-5, and a GPU's
+// algorithms gave from 2e-6 to 6e-5). float32 is compared element by element; in coarser arithmetic a ReLU may flip
+// here and there, so tensors are compared by their norms.
 #include <array>
 #include <string_view>
 
@@ -65,7 +65,7 @@ Outcome outcome_of(const GradientCase& test, const Row& row, bool on_gpu) {
     return {row.compare(evaluate(test, gpu.context), expected), at_most};
   }
   CpuContext cpu(DType::f32);
-  cpu.context.matmul = make_cpu_bf16_matmul();
+  cpu.context.matmul = row.precision == Precision::tf32 ? make_cpu_tf32_matmul() : make_cpu_bf16_matmul();
   return {row.compare(evaluate(test, cpu.context), expected), at_most};
 }
 
@@ -94,9 +94,9 @@ int main(int argc, char** argv) {
   for (const Row& known : rows) {
     if (arguments.size() > 1 && known.name == arguments[1]) row = &known, before_name = 2;
   }
-  const bool on_cpu = !arguments.empty() && arguments[0] == "cpu" && row->precision != Precision::tf32;
+  const bool on_cpu = !arguments.empty() && arguments[0] == "cpu";
   if (!(on_gpu || on_cpu) || arguments.size() > before_name + 1) {
-    fmt::print(stderr, "usage: device_cases cpu [fp32|bf16] [NAME], or device_cases cuda [fp32|tf32|bf16] [NAME]\n");
+    fmt::print(stderr, "usage: device_cases cpu|cuda [fp32|tf32|bf16] [NAME]\n");
     return static_cast<int>(ErrorKind::usage);
   }
   if (on_gpu && survey_cuda().count == 0) {

@@ -52,5 +52,7 @@ template void block_matmul<Exact<float>>(const MatmulShape&, const float*, const
 template void block_matmul<Exact<double>>(const MatmulShape&, const double*, const double*, double*, double, bool,
                                           const double*);
 template void block_matmul<Bf16>(const MatmulShape&, const float*, const float*, float*, float, bool, const float*);
+template void block_matmul<ScaledInt16>(const MatmulShape&, const float*, const float*, float*, float, bool,
+                                        const float*);
 
 }  // namespace bev::cpu

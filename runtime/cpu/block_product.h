@@ -1,12 +1,13 @@
 // Products by one thread, in blocks that fit the caches: what the plain loops of matmul and convolution are made of,
-// and the fastest way for products with few rows (onednn/matmul.cpp has figures). Blocks of A and strips of B are packed
-// (packing.h) and multiplied in tiles (tile.h). Each element is summed over the depth in order: bits depend on the
-// depth alone, not on how rows and columns are shared out.
+// and the fastest way for products with few rows (onednn/matmul.cpp has figures). Blocks of A and strips of B are
+// packed (packing.h) and multiplied in tiles (tile.h). Each element is summed over the depth in order: bits depend on
+// the depth alone, not on how rows and columns are shared out.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "runtime/cpu/scaled_tile.h"
 #include "runtime/cpu/tile.h"
 
 namespace bev::cpu {
@@ -31,7 +32,11 @@ void multiply_packed(int64_t rows, int64_t columns, int64_t depth, const Block& 
         const int64_t steps = B::packed(deep) * divide_up(height, B::tile_rows);
         Prefetcher next;
         const Strip<Factor> right = strip(p, deep, j, wide, steps, next);
-        detail::multiply_strip<Factor>(height, wide, B::packed(deep), left, right, c + i * ldc + j, ldc, part, next);
+        if constexpr (B::scaled) {
+          detail::multiply_scaled_strip<Factor>(height, wide, deep, left, right, c + i * ldc + j, ldc, part, next);
+        } else {
+          detail::multiply_strip<Factor>(height, wide, B::packed(deep), left, right, c + i * ldc + j, ldc, part, next);
+        }
       }
     }
   }
@@ -39,23 +44,15 @@ void multiply_packed(int64_t rows, int64_t columns, int64_t depth, const Block& 
 
 /// The same from A as it lies.
 template <class Factor, class Strips, class T = typename Factor::Number>
-void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, const Strips& strip, T* c,
-                     int64_t ldc, const Finish<T>& finish) {
+void multiply_strips(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, const Strips& strip, T* c, int64_t ldc,
+                     const Finish<T>& finish) {
   using B = Blocking<Factor>;
-  alignas(64) typename Factor::Packed left[B::rows * B::a_row];
+  alignas(64) typename Factor::Packed left[B::a_block];
   const auto block = [&](int64_t i, int64_t p, int64_t height, int64_t deep) {
     detail::pack_a<Factor>(height, deep, a.from(i, p), left);
     return left;
   };
   multiply_packed<Factor>(rows, columns, depth, block, strip, c, ldc, finish);
-}
-
-/// The first `rows` rows and `columns` columns of a matrix, in `steps` steps.
-template <class T>
-Prefetcher prefetch(Operand<T> in, int64_t rows, int64_t columns, int64_t steps) {
-  constexpr auto size = static_cast<int64_t>(sizeof(T));
-  return in.column == 1 ? Prefetcher(in.data, rows, columns * size, in.row * size, steps)
-                        : Prefetcher(in.data, columns, rows * size, in.column * size, steps);
 }
 
 /// The same from B as it lies, where the depth is so small that it is C that takes the time: tiles from left to right,
@@ -64,7 +61,7 @@ template <class Factor, class T = typename Factor::Number>
 void multiply_shallow(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operand<T> b, T* c, int64_t ldc,
                       const Finish<T>& finish) {
   using B = Blocking<Factor>;
-  alignas(64) typename Factor::Packed left[B::rows * B::a_row];
+  alignas(64) typename Factor::Packed left[B::a_block];
   for (int64_t top = 0; top < rows; top += B::rows) {
     const int64_t below = std::min(B::rows, rows - top);
     detail::pack_a<Factor>(below, depth, a.from(top, 0), left);
@@ -75,8 +72,8 @@ void multiply_shallow(int64_t rows, int64_t columns, int64_t depth, Operand<T> a
                              finish.past_caches};
         Prefetcher next;
         detail::multiply_strip<Factor>(std::min(B::tile_rows, below - i), B::tile_columns, B::packed(depth),
-                                       left + i * B::a_row, Strip<Factor>{nullptr, &lying},
-                                       c + (top + i) * ldc + j, ldc, part, next);
+                                       left + i * B::a_row, Strip<Factor>{nullptr, &lying}, c + (top + i) * ldc + j,
+                                       ldc, part, next);
       }
     }
   }
@@ -88,13 +85,17 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operan
               const Finish<T>& finish) {
   using B = Blocking<Factor>;
   constexpr int64_t shallow = 32;  // [16 x 512]^T x [16 x 1024], 8 of them, added: 1.65 to 1.23 ms on two cores
-  const bool whole = b.column == 1 && depth % Factor::numbers == 0 && columns % B::tile_columns == 0;
-  if (whole && depth > 0 && depth <= shallow) {
-    return multiply_shallow<Factor>(rows, columns, depth, a, b, c, ldc, finish);
+  const bool rows_of_b = b.column == 1;
+  if constexpr (!B::scaled) {
+    const bool whole = rows_of_b && depth % Factor::numbers == 0 && columns % B::tile_columns == 0;
+    if (whole && depth > 0 && depth <= shallow) {
+      return multiply_shallow<Factor>(rows, columns, depth, a, b, c, ldc, finish);
+    }
   }
-  alignas(64) typename Factor::Packed right[B::packed_depth * B::tile_columns];
-  const int64_t ahead = b.column == 1 ? detail::StripAsItLies<Factor>::ahead : B::depth;
-  prefetch(b, std::min({ahead, B::depth, depth}), std::min(B::tile_columns, columns), 1).step();
+  constexpr int64_t at_once = B::scaled ? B::packed_segment : B::packed_depth;
+  alignas(64) typename Factor::Packed right[B::strip_rows(at_once) * B::tile_columns];
+  const int64_t ahead = B::scaled ? Factor::segment : rows_of_b ? detail::StripAsItLies<Factor>::ahead : B::depth;
+  prefetch(b, std::min(ahead, depth), std::min(B::tile_columns, columns), 1).step();
   Operand<T> lying;
   const auto strip = [&](int64_t p, int64_t deep, int64_t j, int64_t wide, int64_t steps, Prefetcher& next) {
     const bool end = j + wide == columns;  // then the next is the first of the next depth
@@ -102,8 +103,9 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Operand<T> a, Operan
     const int64_t k = end ? 0 : j + wide, right_of = std::min(B::tile_columns, columns - k);
     if (below > 0) next = prefetch(b.from(q, k), std::min(ahead, below), right_of, steps);
     lying = b.from(p, j);
-    if (b.column == 1 && wide == B::tile_columns && deep % Factor::numbers == 0) return Strip<Factor>{right, &lying};
-    detail::pack_b<Factor>(deep, wide, lying, right);
+    const bool whole = rows_of_b && wide == B::tile_columns && deep % Factor::numbers == 0;
+    if (B::scaled || whole) return Strip<Factor>{right, &lying};
+    if constexpr (!B::scaled) detail::pack_b<Factor>(deep, wide, lying, right);
     return Strip<Factor>{right};
   };
   multiply_strips<Factor>(rows, columns, depth, a, strip, c, ldc, finish);

@@ -105,14 +105,15 @@ class CpuDevice : public Device {
   void zero(const Stream& stream, void* memory, size_t bytes) override {
     cpu::require_host(stream, "zeroing");
     if (stream.kind != DeviceKind::cpu) return;
-    in_pieces(bytes, [memory](size_t offset, size_t size) {
-      std::memset(static_cast<std::byte*>(memory) + offset, 0, size);
-    });
+    in_pieces(bytes,
+              [memory](size_t offset, size_t size) { std::memset(static_cast<std::byte*>(memory) + offset, 0, size); });
   }
   void synchronize(const Stream& stream) override { cpu::require_host(stream, "waiting"); }
 
   std::unique_ptr<MatmulEngine> make_matmul(const Stream&) override {
-    return precision_ == Precision::bf16 ? make_cpu_bf16_matmul() : make_cpu_matmul();
+    return precision_ == Precision::bf16   ? make_cpu_bf16_matmul()
+           : precision_ == Precision::tf32 ? make_cpu_tf32_matmul()
+                                           : make_cpu_matmul();
   }
   std::unique_ptr<ConvolutionEngine> make_convolution(const Stream&) override { return make_cpu_convolution(); }
 

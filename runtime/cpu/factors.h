@@ -1,5 +1,5 @@
 // How the factors of products are held in packed blocks, and multiplied there: as they are, or rounded to bf16, two
-// neighbours in the depth to a pair. Sums are in the matrices' own type either way.
+// neighbours in the depth to a pair; a third way is in scaled_int16.h. Sums are in the matrices' own type.
 #pragma once
 
 #include <array>
@@ -15,18 +15,24 @@
 
 namespace bev::cpu {
 
+/// What factors are multiplied by before they are packed: nothing.
+struct Unscaled {
+  Unscaled of(int64_t) const { return {}; }
+};
+
 template <class T>
 struct Exact {
   using Number = T;                      // of the matrices
   using Packed = T;                      // in packed blocks
   static constexpr int64_t numbers = 1;  // in one Packed, neighbours in the depth
+  static constexpr int64_t segment = 0;  // numbers that share a scale, neighbours in the depth; 0: there are no scales
 
   /// sum += a b
   static void add_product(Vector<T>& sum, T a, const Vector<T>& b) { sum += a * b; }
   /// A vector from numbers that follow each other in the depth.
-  static void along(const T* in, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
+  static void along(const T* in, Unscaled, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
   /// A vector from `numbers` rows, `next` elements apart, that follow each other in the depth.
-  static void across(const T* in, int64_t, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
+  static void across(const T* in, int64_t, Unscaled, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
 };
 
 /// Factors rounded to the nearest bf16 number, of two the even one; their products are exact in float. In a pair the
@@ -36,6 +42,7 @@ struct Bf16 {
   using Number = float;
   using Packed = uint32_t;
   static constexpr int64_t numbers = 2;
+  static constexpr int64_t segment = 0;
 #ifdef __AVX512BF16__
   static constexpr bool faster = true;
 #else
@@ -54,7 +61,7 @@ struct Bf16 {
 #endif
   }
 
-  static void along(const float* in, Vector<uint32_t>& out) {
+  static void along(const float* in, Unscaled, Vector<uint32_t>& out) {
     Vector<float> first, second;
     std::memcpy(&first, in, vector_bytes);
     std::memcpy(&second, in + vector_size<float>, vector_bytes);
@@ -72,7 +79,7 @@ struct Bf16 {
 #endif
   }
 
-  static void across(const float* in, int64_t next, Vector<uint32_t>& out) {
+  static void across(const float* in, int64_t next, Unscaled, Vector<uint32_t>& out) {
     Vector<float> low, high;
     std::memcpy(&low, in, vector_bytes);
     std::memcpy(&high, in + next, vector_bytes);

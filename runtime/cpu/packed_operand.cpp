@@ -22,13 +22,17 @@ struct Layout {
   int64_t columns, depth;  // of the operand, in numbers
 
   int64_t strips() const { return divide_up(columns, B::tile_columns); }
-  int64_t size() const { return round_up(B::packed(depth), B::lanes) * strips() * B::tile_columns; }
-  /// Row p of the strip that begins at column j.
+  int64_t size() const { return rows(depth) * strips() * B::tile_columns; }
+  /// Row p, where a segment begins if there are any, of the strip that begins at column j.
   int64_t at(int64_t p, int64_t j) const {
-    const int64_t top = p / B::depth * B::depth, deep = round_up(B::packed(std::min(B::depth, depth - top)), B::lanes);
-    return top / Factor::numbers * strips() * B::tile_columns + j * deep +
-           (p - top) / Factor::numbers * B::tile_columns;
+    const int64_t top = p / B::depth * B::depth, deep = rows(std::min(B::depth, depth - top));
+    return rows(top) * strips() * B::tile_columns + j * deep +
+           B::strip_rows((p - top) / Factor::numbers) * B::tile_columns;
   }
+
+ private:
+  /// That hold so many of the operand.
+  static int64_t rows(int64_t numbers) { return B::strip_rows(round_up(B::packed(numbers), B::lanes)); }
 };
 
 /// A product's result in tasks: `blocks` of rows, each in `pieces` of columns.
@@ -67,7 +71,7 @@ void PackedOperand<Factor>::pack(const MatmulShape& s, const Number* b) {
       memory_.get(static_cast<size_t>(layout.size()) * sizeof(typename Factor::Packed)));
   const Operand<Number> right = right_operand(s, b);
   // Pieces of B that lie together: a strip of a transposed operand, else a few rows of many strips.
-  const int64_t down = s.transpose_b ? B::packed_depth : 8;
+  const int64_t down = s.transpose_b ? B::packed_depth : B::scaled ? B::packed_segment : 8;
   const int64_t across = (s.transpose_b ? 1 : 16) * B::tile_columns;
   const int64_t downs = divide_up(B::packed(s.k), down), acrosses = divide_up(s.n, across);
   const auto pack_piece = [&]<Store how>(int64_t piece) {
@@ -108,24 +112,25 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
   typename Factor::Packed* whole = nullptr;
   if (tasks.blocks == 1 && tasks.pieces > 1) {
     whole = static_cast<typename Factor::Packed*>(
-        rows.get(static_cast<size_t>(depths * B::rows * B::a_row) * sizeof(typename Factor::Packed)));
+        rows.get(static_cast<size_t>(depths * B::a_block) * sizeof(typename Factor::Packed)));
   }
   const auto pack_group = [&](int64_t task) {
     const int64_t i = task % groups * B::lanes, p = task / groups * B::depth;
     detail::pack_a<Factor>(std::min(B::lanes, s.m - i), std::min(B::depth, s.k - p), left.from(i, p),
-                           whole + (task / groups * B::rows + i) * B::a_row);
+                           whole + task / groups * B::a_block + i * B::a_row);
   };
   const auto compute = [&](int64_t task) {
     const int64_t top = tasks.top(task / tasks.pieces), height = tasks.top(task / tasks.pieces + 1) - top;
     const int64_t first = tasks.left(task % tasks.pieces), width = tasks.left(task % tasks.pieces + 1) - first;
     const auto strip = [&](int64_t p, int64_t deep, int64_t j, int64_t wide, int64_t steps, Prefetcher& next) {
       if (j + wide < width) {
-        const int64_t bytes = B::packed(deep) * B::tile_columns * static_cast<int64_t>(sizeof(typename Factor::Packed));
+        const int64_t bytes =
+            B::strip_rows(B::packed(deep)) * B::tile_columns * static_cast<int64_t>(sizeof(typename Factor::Packed));
         next = Prefetcher(packed_ + layout.at(p, first + j + wide), 1, bytes, bytes, steps);
       }
       return Strip<Factor>{packed_ + layout.at(p, first + j)};
     };
-    const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return whole + p / B::depth * B::rows * B::a_row; };
+    const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return whole + p / B::depth * B::a_block; };
     const Finish<Number> finish{alpha, accumulate, bias ? bias + first : nullptr, past_caches};
     Number* out = c + top * s.ldc + first;
     if (whole) {
@@ -152,5 +157,6 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
 
 template class PackedOperand<Exact<float>>;
 template class PackedOperand<Bf16>;
+template class PackedOperand<ScaledInt16>;
 
 }  // namespace bev::cpu

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/operand.h"
+
 namespace bev::cpu {
 
 class Prefetcher {
@@ -34,5 +36,13 @@ class Prefetcher {
   const char* at_ = nullptr;
   int64_t row_lines_ = 0, left_ = 0, rows_ = 0, jump_ = 0, lines_a_step_ = 0;
 };
+
+/// The first `rows` rows and `columns` columns of a matrix, in `steps` steps.
+template <class T>
+Prefetcher prefetch(Operand<T> in, int64_t rows, int64_t columns, int64_t steps) {
+  constexpr auto size = static_cast<int64_t>(sizeof(T));
+  return in.column == 1 ? Prefetcher(in.data, rows, columns * size, in.row * size, steps)
+                        : Prefetcher(in.data, columns, rows * size, in.column * size, steps);
+}
 
 }  // namespace bev::cpu

@@ -42,5 +42,6 @@ bool SharedOperands<Factor>::multiply(const MatmulShape& s, const float* a, cons
 
 template class SharedOperands<Exact<float>>;
 template class SharedOperands<Bf16>;
+template class SharedOperands<ScaledInt16>;
 
 }  // namespace bev::cpu

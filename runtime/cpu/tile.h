@@ -38,8 +38,8 @@ struct PackedStrip {
   }
 };
 
-/// or, `rows` rows of whole vectors, as they lie in the matrix. Packed they go to `keep`, if there is one, for the tiles
-/// below: so packing costs two stores a step, and the matrix is called up while the tile computes.
+/// or, `rows` rows of whole vectors, as they lie in the matrix. Packed they go to `keep`, if there is one, for the
+/// tiles below: so packing costs two stores a step, and the matrix is called up while the tile computes.
 template <class Factor>
 struct StripAsItLies {
   using Packed = typename Factor::Packed;
@@ -64,12 +64,40 @@ struct StripAsItLies {
       }
     }
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) Factor::across(matrix.at(row, v * B::lanes), matrix.row, right[v]);
+    for (int v = 0; v < Vectors; ++v) Factor::across(matrix.at(row, v * B::lanes), matrix.row, Unscaled{}, right[v]);
     if (!keep) return;
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) store<Store::cached>(keep + p * B::tile_columns + v * B::lanes, right[v]);
   }
 };
+
+/// sum += A B over the depth, which counts what is packed.
+template <class Factor, class Strip, class Sum, int Rows, int Vectors>
+[[gnu::always_inline]] inline void add_products(int64_t depth, const typename Factor::Packed* a, const Strip& b,
+                                                Sum (&sum)[Rows][Vectors], Prefetcher& next) {
+  using B = Blocking<Factor>;
+  const Strip strip = b;
+  Prefetcher ahead = next;
+  for (int64_t p = 0; p < depth; ++p) {
+    ahead.step();
+    Vector<typename Factor::Packed> right[Vectors];
+    strip.load(p, right);
+    for (int i = 0; i < Rows; ++i) {
+      for (int v = 0; v < Vectors; ++v) Factor::add_product(sum[i][v], a[i * B::a_row + p], right[v]);
+    }
+  }
+  next = ahead;
+}
+
+/// What becomes of a vector of sums in C at `out`; `column` is that of its first element in the bias.
+template <class T>
+[[gnu::always_inline]] inline void write_finished(const Vector<T>& sum, int64_t column, const Finish<T>& finish,
+                                                  T* out) {
+  Vector<T> value = finish.alpha * sum, other;
+  if (finish.accumulate) std::memcpy(&other, out, sizeof(other)), value += other;
+  if (finish.bias) std::memcpy(&other, finish.bias + column, sizeof(other)), value += other;
+  finish.past_caches ? store<Store::past_caches>(out, value) : store<Store::cached>(out, value);
+}
 
 /// C = finish(A B) for Rows rows of C and Vectors vectors of columns; `depth` counts what is packed.
 template <class Factor, class Strip, int Rows, int Vectors>
@@ -83,27 +111,11 @@ void multiply_tile(int64_t depth, const typename Factor::Packed* a, const Strip&
       for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * ldc + v * B::lanes, 1);
     }
   }
-  const Strip strip = b;
-  Prefetcher ahead = next;
-  for (int64_t p = 0; p < depth; ++p) {
-    ahead.step();
-    Vector<typename Factor::Packed> right[Vectors];
-    strip.load(p, right);
-    for (int i = 0; i < Rows; ++i) {
-      for (int v = 0; v < Vectors; ++v) Factor::add_product(sum[i][v], a[i * B::a_row + p], right[v]);
-    }
-  }
-  next = ahead;
+  add_products<Factor>(depth, a, b, sum, next);
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) {
-      auto* out = c + i * ldc + v * B::lanes;
-      Sum value = finish.alpha * sum[i][v], other;
-      if (finish.accumulate) std::memcpy(&other, out, sizeof(other)), value += other;
-      if (finish.bias) std::memcpy(&other, finish.bias + v * B::lanes, sizeof(other)), value += other;
-      finish.past_caches ? store<Store::past_caches>(out, value) : store<Store::cached>(out, value);
-    }
+    for (int v = 0; v < Vectors; ++v) write_finished(sum[i][v], v * B::lanes, finish, c + i * ldc + v * B::lanes);
   }
 }
 
@@ -134,8 +146,8 @@ void multiply_edge_tile(MultiplyTile<Factor, PackedStrip<Factor>> multiply, int6
 
 }  // namespace detail
 
-/// At most tile_columns columns of B: packed, or as they lie in `matrix`. Then they are whole vectors, and `packed` is
-/// memory to pack them in on the way.
+/// At most tile_columns columns of B: packed, or as they lie in `matrix`, and `packed` is memory to pack them in on the
+/// way. Without scales those are whole vectors then.
 template <class Factor>
 struct Strip {
   typename Factor::Packed* packed;

@@ -18,7 +18,8 @@
 //
 // Factors in TF32 are rounded to the nearest by some kernels and cut off by others, which nobody documents, and which
 // is several times worse: errors all point one way. So a GPU's case is computed by both, and may be anything between:
-// limits are beside the larger, and that anything is rounded at all is seen beside the smaller.
+// limits are beside the larger, and that anything is rounded at all is seen beside the smaller. A CPU at tf32 does not
+// round so: it loses less, and is held to no more than TF32 loses.
 #pragma once
 
 #include <map>
@@ -29,7 +30,8 @@
 
 namespace bev::parity {
 
-/// What the rounding of factors makes of a case: the same twice where it is known how they are rounded.
+/// What the rounding of factors makes of a case: the same twice where it is known how they are rounded. `least` is
+/// empty where the device may be closer.
 struct ByRounding {
   std::map<std::string, Found> least, most;  // by entry
 };

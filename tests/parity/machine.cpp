@@ -13,19 +13,14 @@ namespace {
 constexpr size_t arena_bytes = size_t{6} << 30;  // reserved, not used up: committed when touched on the CPU
 
 std::unique_ptr<Device> make_device(const RunOptions& options) {
-  if (options.device == "cpu") {
-    if (options.numbers == Numbers::tf32) {
-      fail(ErrorKind::usage, "--dtype tf32 is for GPUs: the CPU computes in f64, f32 or bf16");
-    }
-    return make_cpu_device(options.numbers == Numbers::bf16 ? Precision::bf16 : Precision::fp32);
-  }
+  const Precision precision = options.numbers == Numbers::tf32   ? Precision::tf32
+                              : options.numbers == Numbers::bf16 ? Precision::bf16
+                                                                 : Precision::fp32;
+  if (options.device == "cpu") return make_cpu_device(precision);
   if (!options.device.starts_with("cuda:")) {
     fail(ErrorKind::usage, "--device {}: expected cpu or cuda:N", options.device);
   }
   if (options.numbers == Numbers::f64) fail(ErrorKind::usage, "--dtype f64 is for the CPU");
-  const Precision precision = options.numbers == Numbers::tf32   ? Precision::tf32
-                              : options.numbers == Numbers::bf16 ? Precision::bf16
-                                                                 : Precision::fp32;
   return make_cuda_device(std::stoi(options.device.substr(5)), {.precision = precision, .cache_directory = ""});
 }
 

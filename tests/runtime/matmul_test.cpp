@@ -30,11 +30,29 @@ std::string message_of(MatmulEngine& engine, const Stream& stream, DType type, c
 }
 
 using Make = std::unique_ptr<MatmulEngine> (*)();
-const Make engines[] = {make_plain_matmul, make_cpu_matmul, make_cpu_bf16_matmul};
+const Make engines[] = {make_plain_matmul, make_cpu_matmul, make_cpu_tf32_matmul, make_cpu_bf16_matmul};
 
 /// Of a float factor as an engine multiplies it.
 double rounding_of(Make make) {
-  return make == make_cpu_bf16_matmul ? 0x1p-7 : double{std::numeric_limits<float>::epsilon()};
+  return make == make_cpu_bf16_matmul   ? 0x1p-7
+         : make == make_cpu_tf32_matmul ? 0x1p-10
+                                        : double{std::numeric_limits<float>::epsilon()};
+}
+
+/// The distance of an engine's product from that of doubles, relative to the product's norm.
+double distance(MatmulEngine& engine, const MatmulShape& shape, const std::vector<float>& a,
+                const std::vector<float>& b) {
+  const std::vector<double> left(a.begin(), a.end()), right(b.begin(), b.end());
+  std::vector<double> exact(static_cast<size_t>(shape.m * shape.n));
+  std::vector<float> c(exact.size());
+  make_cpu_matmul()->run({}, DType::f64, shape, left.data(), right.data(), exact.data(), 1, 0, nullptr);
+  engine.run({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < c.size(); ++i) {
+    difference += (c[i] - exact[i]) * (c[i] - exact[i]);
+    norm += exact[i] * exact[i];
+  }
+  return std::sqrt(difference / norm);
 }
 
 }  // namespace
@@ -76,6 +94,80 @@ TEST_CASE("factors are rounded to the nearest bf16, of two the even one, and pro
   engine->run({}, DType::f32, with_distances({.m = 2, .n = 1, .k = 1}, 0), a, b, c, 1, 0, nullptr);
   CHECK(std::isnan(c[0]));
   CHECK(c[1] == std::numeric_limits<float>::infinity());
+}
+
+TEST_CASE("factors at tf32 lose less than rounding to TF32 would lose, whatever their sizes") {
+  const auto engine = make_cpu_tf32_matmul(), rounded = make_rounded_matmul(Precision::tf32);
+  const MatmulShape shapes[] = {linear_shape(60, 70, 1000), with_distances({.m = 130, .n = 40, .k = 300}, 0),
+                                with_distances({.m = 61, .n = 64, .k = 128, .transpose_a = true}, 0),
+                                linear_shape(30, 33, 64)};
+  // Sizes of the numbers that meet at place p of the depth: alike; outliers as in the features of language models; and
+  // from segment to segment.
+  const auto alike = [](int64_t) { return 1.0f; };
+  const auto outliers = [](int64_t p) { return p % 50 == 7 ? 100.0f : 1.0f; };
+  const auto uneven = [](int64_t p) { return std::ldexp(1.0f, static_cast<int>(-4 * (p / 128))); };
+  for (const MatmulShape& shape : shapes) {
+    for (const auto& size : {+alike, +outliers, +uneven}) {
+      auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.k * shape.n, 2);
+      for (int64_t i = 0; i < shape.m; ++i) {
+        for (int64_t p = 0; p < shape.k; ++p) {
+          a[static_cast<size_t>(shape.transpose_a ? p * shape.lda + i : i * shape.lda + p)] *= size(p);
+        }
+      }
+      const double ours = distance(*engine, shape, a, b);
+      CHECK(ours < 0.7 * distance(*rounded, shape, a, b));
+      CHECK(ours > 1e-6);  // of floats: then it is this that was tested
+    }
+  }
+}
+
+TEST_CASE("factors at tf32 may be as small and as large as floats are") {
+  const auto engine = make_cpu_tf32_matmul();
+  const MatmulShape shape = with_distances({.m = 40, .n = 50, .k = 200}, 0);
+  const auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.k * shape.n, 2);
+  const double as_ever = distance(*engine, shape, a, b);
+  const auto times = [](std::vector<float> numbers, float factor) {
+    for (float& x : numbers) x *= factor;
+    return numbers;
+  };
+  for (const float factor : {0x1p-90f, 0x1p-45f, 0x1p66f, 0x1p100f}) {  // squares below, and above, what floats hold
+    CHECK(distance(*engine, shape, times(a, factor), times(b, 1 / factor)) == doctest::Approx(as_ever).epsilon(0.1));
+  }
+  // One number as large as all others together, so that it alone must not leave 16 bits; and rows and columns of zeros.
+  auto spiked = a, zeros = b;
+  for (int64_t i = 0; i < shape.m; ++i) spiked[static_cast<size_t>(i * shape.k + 5)] = i % 2 ? -1e4f : 1e4f;
+  std::fill_n(spiked.begin(), shape.k, 0.0f);
+  for (int64_t p = 0; p < shape.k; ++p) zeros[static_cast<size_t>(p * shape.n)] = 0;
+  // A factor is off by at most 2^-16 of the norm of 128: of numbers alike 1.7e-4 of their own size, and there are two.
+  constexpr double at_most = 3.5e-4;
+  CHECK(distance(*engine, shape, spiked, b) < at_most);
+  std::vector<float> c(static_cast<size_t>(shape.m * shape.n), 7.0f);
+  engine->run({}, DType::f32, shape, spiked.data(), zeros.data(), c.data(), 1, 0, nullptr);
+  for (int64_t j = 0; j < shape.n; ++j) CHECK(c[static_cast<size_t>(j)] == 0);
+  for (int64_t i = 0; i < shape.m; ++i) CHECK(c[static_cast<size_t>(i * shape.n)] == 0);
+  // As many equal numbers as can be: the largest sum of a segment in whole numbers.
+  const std::vector<float> ones(static_cast<size_t>(shape.m * shape.k), 1.0f), also(b.size(), -1.0f);
+  CHECK(distance(*engine, shape, ones, also) < at_most);
+}
+
+TEST_CASE("what is not finite in a factor at tf32 makes its row, or column, not a number, and no other") {
+  const auto engine = make_cpu_tf32_matmul();
+  for (const bool transposed : {false, true}) {
+    const MatmulShape shape =
+        with_distances({.m = 40, .n = 50, .k = 200, .transpose_a = transposed, .transpose_b = transposed}, 0);
+    for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.k * shape.n, 2);
+      a[static_cast<size_t>(transposed ? 150 * shape.lda + 3 : 3 * shape.lda + 150)] = value;
+      b[static_cast<size_t>(transposed ? 37 * shape.ldb + 20 : 20 * shape.ldb + 37)] = value;
+      std::vector<float> c(static_cast<size_t>(shape.m * shape.n));
+      engine->run({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+      for (int64_t i = 0; i < shape.m; ++i) {
+        for (int64_t j = 0; j < shape.n; ++j) {
+          CHECK(std::isfinite(c[static_cast<size_t>(i * shape.n + j)]) == (i != 3 && j != 37));
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("a product gives the same bits every time") {
@@ -155,7 +247,7 @@ TEST_CASE("products with a shared operand agree with those without") {
 
 TEST_CASE(
     "a shared operand gives the same bits at its first use, before it is packed, and later, and in the next step") {
-  for (const Make make : {make_cpu_matmul, make_cpu_bf16_matmul}) {
+  for (const Make make : {make_cpu_matmul, make_cpu_tf32_matmul, make_cpu_bf16_matmul}) {
     const auto engine = make();
     const MatmulShape shape = with_distances({.m = 90, .n = 200, .k = 1500}, 0);
     const auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.n * shape.k, 2);

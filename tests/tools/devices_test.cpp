@@ -29,13 +29,15 @@ TEST_CASE("the CPU is chosen when asked for, with as many replicas as asked for"
   CHECK_THROWS_AS(choose_devices({.gpus = "", .device = "cpu", .replicas = 65}, {0}, silent), Error);
 }
 
-TEST_CASE("the CPU multiplies in bf16 where that is said, and for mixed precision only where it gains") {
+TEST_CASE("the CPU multiplies in bf16 where that is said, for mixed precision and at tf32 only where it gains") {
   const DeviceChoice cpu{.gpus = {}}, gpu{.gpus = {0}};
   CHECK(precision_on(cpu, {.precision = Precision::bf16}) == Precision::bf16);
-  CHECK(precision_on(cpu, {.precision = Precision::tf32}) == Precision::fp32);
+  CHECK(precision_on(cpu, {.precision = Precision::fp32}) == Precision::fp32);
+  const bool gains_at_tf32 = cpu_multiplies_faster_at(Precision::tf32);
+  CHECK(precision_on(cpu, {.precision = Precision::tf32}) == (gains_at_tf32 ? Precision::tf32 : Precision::fp32));
   CHECK(precision_on(gpu, {.precision = Precision::tf32}) == Precision::tf32);
   const RuntimeConfig mixed{.precision = Precision::bf16, .bf16_where_it_gains = true};
-  CHECK(precision_on(cpu, mixed) == (cpu_multiplies_bf16_faster() ? Precision::bf16 : Precision::fp32));
+  CHECK(precision_on(cpu, mixed) == (cpu_multiplies_faster_at(Precision::bf16) ? Precision::bf16 : Precision::fp32));
   CHECK(precision_on(gpu, mixed) == Precision::bf16);
 }
 

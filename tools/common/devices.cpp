@@ -95,8 +95,8 @@ DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>
 
 Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime) {
   if (!choice.gpus.empty()) return runtime.precision;
-  const bool gains = cpu_multiplies_bf16_faster() || !runtime.bf16_where_it_gains;
-  return runtime.precision == Precision::bf16 && gains ? Precision::bf16 : Precision::fp32;
+  const bool asked_for = runtime.precision == Precision::bf16 && !runtime.bf16_where_it_gains;
+  return asked_for || cpu_multiplies_faster_at(runtime.precision) ? runtime.precision : Precision::fp32;
 }
 
 std::unique_ptr<Device> make_device(const DeviceChoice& choice, int rank, const RuntimeConfig& runtime) {

@@ -26,7 +26,8 @@ struct DeviceChoice {
   std::string text() const;
 };
 
-/// Ordinals from "0-7", "0,2,5", "0,0" or "all" of `count`. Throws Error(usage) saying what was expected behind `option`.
+/// Ordinals from "0-7", "0,2,5", "0,0" or "all" of `count`. Throws Error(usage) saying what was expected behind
+/// `option`.
 std::vector<int> parse_gpus(const std::string& text, int count, const std::string& option = "--gpus ");
 
 /// Throws Error(usage) on a request that contradicts itself or names what is not there, listing what is. `note` hears
@@ -34,8 +35,8 @@ std::vector<int> parse_gpus(const std::string& text, int count, const std::strin
 DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<int>& configured,
                             const std::function<void(const std::string&)>& note);
 
-/// The precision in which `choice` multiplies: what `runtime` says; but on the CPU fp32 for tf32, and for a bf16 that
-/// only `use_mixed_precision` asked for if the CPU gains nothing by it.
+/// The precision in which `choice` multiplies: what `runtime` says; but on a CPU that gains nothing by it fp32 for
+/// tf32, and for a bf16 that only `use_mixed_precision` asked for.
 Precision precision_on(const DeviceChoice& choice, const RuntimeConfig& runtime);
 
 /// Of a GPU's free memory, what each of `replicas` on it may take: what NCCL and others ask for later is left to them.

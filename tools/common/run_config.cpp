@@ -164,7 +164,8 @@ void bind_training(Settings& s, RunConfig& c) {
 void bind_runtime(Settings& s, RunConfig& c) {
   RuntimeConfig& r = c.runtime;
   s.bind("runtime.precision", r.precision, precisions,
-         "of products; where it says bf16 a GPU's convolutions are at tf32; on the CPU tf32 is fp32");
+         "of products; where it says bf16 a GPU's convolutions are at tf32; a CPU's are at fp32, and without AVX-512 "
+         "VNNI so is tf32");
   s.alias("precision", "runtime.precision");
   s.bind("runtime.cuda_graph", r.cuda_graph, on_or_off,
          "auto: on a GPU a step is recorded once and repeated; off: every kernel is launched by itself");

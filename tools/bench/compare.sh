@@ -3,10 +3,11 @@
 # times both alternately and prints the ratio of the medians with its spread. Ours, PyTorch at its best (threads, waiting
 # and memory set up well) and PyTorch as it comes take turns, so that whatever else the machine does hits all alike.
 #   tools/bench/compare.sh [--device cpu|cuda:0] [--config FILE] [--set a.b=c]... [--batch 8] [--repeats 5] [--steps 3]
-#                          [--build build-cpu] [--cells N] [--python FILE] [--precision fp32|bf16]
+#                          [--build build-cpu] [--cells N] [--python FILE] [--precision tf32|fp32|bf16]
 # --python: an interpreter with the newest PyTorch at hand. By default the one in front if it has PyTorch, else the system's,
 # for which Debian's PyTorch is installed, with a BLAS worth the name.
-# --precision: of both sides' products on the CPU.
+# --precision: of both sides' products on the CPU. By default tf32, what the policy's users train with: whoever has faster
+# products that lose no more than TF32 does may use them.
 # PyTorch runs eagerly and, where it has torch.compile, compiled; its best is the faster. On a GPU both run in tf32 and in bf16,
 # against ours in the same precision.
 # The last lines are `ratio N.NN` (to PyTorch at its best) and, on the CPU, `ratio_default N.NN` (eagerly, as it comes).
@@ -14,7 +15,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=() python="" precision=fp32
+device=cpu config="$root/configs/motdp_full.yaml" batch=8 repeats=5 steps=3 build="$root/build-cpu" extra=() python="" precision=tf32
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "compare.sh: $1 needs a value" >&2; exit 2; }
   case "$1" in
@@ -31,7 +32,7 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-case "$precision" in fp32 | bf16) ;; *) echo "compare.sh: --precision $precision: expected fp32 or bf16" >&2; exit 2 ;; esac
+case "$precision" in tf32 | fp32 | bf16) ;; *) echo "compare.sh: --precision $precision: expected tf32, fp32 or bf16" >&2; exit 2 ;; esac
 bench="$build/tools/bev_bench"
 [ -x "$bench" ] || { echo "compare.sh: $bench is not there: build it first (cmake --build $build)" >&2; exit 2; }
 
@@ -98,12 +99,12 @@ if [ "$device" = cpu ]; then
   best=""
   for mode in eager compiled; do
     [ -e "$work/$mode" ] || continue
-    echo "against PyTorch at its best, $mode:"
+    echo "against PyTorch at its best, $mode, $precision:"
     shown=$(ratio ratio "$work/ours" "$work/$mode")
     echo "$shown"
     best=$(printf '%s\n' "$best" "$(tail -n 1 <<<"$shown")" | grep . | sort -k 2 -n | head -n 1)  # the smaller: its best
   done
-  echo "against PyTorch as it comes:"
+  echo "against PyTorch as it comes, $precision:"
   default=$(ratio ratio_default "$work/ours" "$work/default")
   head -n 1 <<<"$default"
   echo "$best"

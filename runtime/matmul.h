@@ -29,8 +29,9 @@ inline MatmulShape linear_shape(int64_t rows, int64_t out, int64_t in) {
   return {.m = rows, .n = out, .k = in, .transpose_b = true, .lda = in, .ldb = in, .ldc = out};
 }
 
-/// How the factors of float products are rounded; sums are float. At bf16 the GPU's convolutions stay at TF32. On the
-/// CPU tf32 are whole numbers with scales, which lose less than TF32 (cpu/scaled_int16.h), and convolutions are fp32.
+/// How the factors of float products are rounded; sums are float. At bf16 the GPU's convolutions stay at TF32. On a CPU
+/// with AVX-512 VNNI tf32 are whole numbers with scales, which lose less than TF32 (cpu/scaled_int16.h), but for products
+/// too small to gain; those, all products on other CPUs, and convolutions are fp32.
 enum class Precision : uint8_t { fp32, tf32, bf16 };
 
 constexpr const char* name_of(Precision precision) {

@@ -138,16 +138,16 @@ void pack_columns(int64_t depth, int64_t columns, Operand<typename Factor::Numbe
 #pragma GCC unroll 2
       for (int64_t j = 0; j < width; j += B::lanes) {
         Vector<typename Factor::Packed> vector;
-        load(p, j, vector);
+        load(j, vector);
         store<how, typename Factor::Packed>(packed + p / Factor::numbers * width + j, vector);
       }
     };
     const int64_t whole = columns >= width ? depth / Factor::numbers * Factor::numbers : 0;
     for (int64_t p = 0; p < whole; p += Factor::numbers) {
-      pack(p, [&](int64_t, int64_t j, auto& vector) { Factor::across(b.at(p, j), b.row, by.of(j), vector); });
+      pack(p, [&](int64_t j, auto& vector) { Factor::across(b.at(p, j), b.row, by.of(j), vector); });
     }
     for (int64_t p = whole; p < depth; p += Factor::numbers) {
-      pack(p, [&](int64_t, int64_t j, auto& vector) {
+      pack(p, [&](int64_t j, auto& vector) {
         load_across<Factor>(b.at(p, j), b.row, depth - p, columns - j, by.of(j), vector);
       });
     }

@@ -10,6 +10,9 @@
 
 namespace bev::cpu::detail {
 
+/// Whether a sum of squares in float is as good as one in double.
+inline bool sums_in_float(float squares) { return squares > 0x1p-80f && squares < 0x1p120f; }
+
 /// From the numbers themselves, in double, where squares may leave what float holds. A norm below 2^-100 counts as
 /// zero; where a number is infinite or not a number, products are not numbers.
 inline void scale_exactly(const float* in, int64_t distance, int64_t depth, float& multiplier, float& scale) {
@@ -29,14 +32,16 @@ inline void scale_exactly(const float* in, int64_t distance, int64_t depth, floa
 inline void sum_squares_side_by_side(int64_t depth, const Operand<float>& in, Vector<float>& out) {
   constexpr int64_t sums = 4;
   Vector<float> squares[sums] = {}, x;
-  for (int64_t p = 0; p < depth; p += sums) {
+  const auto add = [&](int64_t p, int64_t i) {
+    std::memcpy(&x, in.at(0, p), vector_bytes);
+    squares[i] += x * x;
+  };
+  int64_t p = 0;
+  for (; p + sums <= depth; p += sums) {
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < sums; ++i) {
-      if (p + i >= depth) break;
-      std::memcpy(&x, in.at(0, p + i), vector_bytes);
-      squares[i] += x * x;
-    }
+    for (int64_t i = 0; i < sums; ++i) add(p + i, i);
   }
+  for (; p < depth; ++p) add(p, 0);
   out = (squares[0] + squares[1]) + (squares[2] + squares[3]);
 }
 
@@ -81,8 +86,8 @@ inline void scale_lines(int64_t lines, int64_t depth, const Operand<float>& in, 
       sum_squares_side_by_side(depth, in.from(i, 0), sums);
     }
     std::memcpy(squares, &sums, vector_bytes);
-    bool ordinary = true;  // sums of squares in float are as good as those in double
-    for (int64_t j = 0; j < lanes; ++j) ordinary &= squares[j] > 0x1p-80f && squares[j] < 0x1p120f;
+    bool ordinary = true;
+    for (int64_t j = 0; j < lanes; ++j) ordinary &= sums_in_float(squares[j]);
     for (int64_t j = 0; j < lanes; ++j) {
       const float norm = std::sqrt(squares[j]);
       multipliers[i + j] = ScaledInt16::largest / norm;
@@ -90,7 +95,7 @@ inline void scale_lines(int64_t lines, int64_t depth, const Operand<float>& in, 
     }
     if (ordinary) continue;
     for (int64_t j = 0; j < here; ++j) {
-      if (squares[j] > 0x1p-80f && squares[j] < 0x1p120f) continue;
+      if (sums_in_float(squares[j])) continue;
       scale_exactly(in.at(i + j, 0), in.column, depth, multipliers[i + j], scales[i + j]);
     }
     for (int64_t j = here; j < lanes; ++j) multipliers[i + j] = scales[i + j] = 0;

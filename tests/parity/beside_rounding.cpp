@@ -114,7 +114,7 @@ bool BesideRounding::judge(const Case& test, const std::map<std::string, Found>&
 bool BesideRounding::finish() const {
   if (beside_most_.size() < enough_of_all) return true;
   const double most = middle(beside_most_);
-  bool good = most <= all_at_most;
+  const bool good = most <= all_at_most;
   fmt::print("{} {:.3f} times the error of rounding in the middle of all {} entries, expected at most {:.2f}\n",
              good ? "ok  " : "FAIL", most, beside_most_.size(), all_at_most);
   if (beside_least_.empty()) return good;
@@ -122,8 +122,7 @@ bool BesideRounding::finish() const {
   const bool rounded = least >= 1 / all_at_most;
   fmt::print("{} {:.3f} times the least that it may be, expected at least {:.2f}\n", rounded ? "ok  " : "FAIL", least,
              1 / all_at_most);
-  good &= rounded;
-  return good;
+  return good && rounded;
 }
 
 }  // namespace bev::parity

@@ -15,11 +15,6 @@
 
 namespace bev::cpu {
 
-/// What factors are multiplied by before they are packed: nothing.
-struct Unscaled {
-  Unscaled of(int64_t) const { return {}; }
-};
-
 template <class T>
 struct Exact {
   using Number = T;                      // of the matrices
@@ -30,9 +25,9 @@ struct Exact {
   /// sum += a b
   static void add_product(Vector<T>& sum, T a, const Vector<T>& b) { sum += a * b; }
   /// A vector from numbers that follow each other in the depth.
-  static void along(const T* in, Unscaled, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
+  static void along(const T* in, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
   /// A vector from `numbers` rows, `next` elements apart, that follow each other in the depth.
-  static void across(const T* in, int64_t, Unscaled, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
+  static void across(const T* in, int64_t, Vector<T>& out) { std::memcpy(&out, in, vector_bytes); }
 };
 
 /// Factors rounded to the nearest bf16 number, of two the even one; their products are exact in float. In a pair the
@@ -61,7 +56,7 @@ struct Bf16 {
 #endif
   }
 
-  static void along(const float* in, Unscaled, Vector<uint32_t>& out) {
+  static void along(const float* in, Vector<uint32_t>& out) {
     Vector<float> first, second;
     std::memcpy(&first, in, vector_bytes);
     std::memcpy(&second, in + vector_size<float>, vector_bytes);
@@ -79,7 +74,7 @@ struct Bf16 {
 #endif
   }
 
-  static void across(const float* in, int64_t next, Unscaled, Vector<uint32_t>& out) {
+  static void across(const float* in, int64_t next, Vector<uint32_t>& out) {
     Vector<float> low, high;
     std::memcpy(&low, in, vector_bytes);
     std::memcpy(&high, in + next, vector_bytes);

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "runtime/cpu/packing.h"
+#include "runtime/cpu/scaled_packing.h"
 #include "runtime/cpu/scratch.h"
 #include "runtime/matmul.h"
 

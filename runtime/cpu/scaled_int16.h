@@ -22,12 +22,6 @@
 
 namespace bev::cpu {
 
-/// Multipliers of neighbouring rows of A, or columns of B, in one segment.
-struct Scaled {
-  const float* multipliers;  // as many as whole vectors have
-  Scaled of(int64_t line) const { return {multipliers + line}; }
-};
-
 /// In a pair the neighbour further down the depth is the upper half.
 struct ScaledInt16 {
   using Number = float;
@@ -53,11 +47,12 @@ struct ScaledInt16 {
 #endif
   }
 
-  static void along(const float* in, Scaled by, Vector<uint32_t>& out) {
+  /// A vector from numbers that follow each other in the depth.
+  static void along(const float* in, float multiplier, Vector<uint32_t>& out) {
     constexpr int64_t lanes = vector_size<float>;
     Vector<uint32_t> first, second;
-    quantise(in, *by.multipliers, first);
-    quantise(in + lanes, *by.multipliers, second);
+    quantise(in, multiplier, first);
+    quantise(in + lanes, multiplier, second);
 #ifdef __AVX512VNNI__
     alignas(64) static constexpr auto lower_halves = [] {
       std::array<uint16_t, 2 * lanes> order = {};
@@ -72,9 +67,8 @@ struct ScaledInt16 {
 #endif
   }
 
-  static void across(const float* in, int64_t next, Scaled by, Vector<uint32_t>& out) {
-    Vector<float> multipliers;
-    std::memcpy(&multipliers, by.multipliers, vector_bytes);
+  /// A vector from two rows, `next` elements apart, that follow each other in the depth.
+  static void across(const float* in, int64_t next, const Vector<float>& multipliers, Vector<uint32_t>& out) {
     Vector<uint32_t> low, high;
     quantise(in, multipliers, low);
     quantise(in + next, multipliers, high);

@@ -9,19 +9,30 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/cpu/packing.h"
 #include "runtime/cpu/prefetcher.h"
+#include "runtime/cpu/scaled_packing.h"
 #include "runtime/cpu/tile.h"
 
 namespace bev::cpu::detail {
 
-/// total[i * tile_columns + j] += A B over a segment as packed, summed in whole numbers.
+/// What becomes of the sums of a tile over one segment: added to those `before`, if there are any, in rows of
+/// tile_columns, they go to `out`, as they are or, after the last segment, finished.
+template <class T>
+struct SegmentEnd {
+  const T* before;
+  T* out;
+  int64_t out_row;
+  const Finish<T>* finish;
+};
+
+/// A B over a segment as packed, summed in whole numbers.
 template <class Factor, int Rows, int Vectors>
 void add_segment(int64_t depth, const typename Factor::Packed* a, const typename Factor::Packed* strip,
-                 typename Factor::Number* total, Prefetcher& next) {
+                 SegmentEnd<typename Factor::Number> end, Prefetcher& next) {
   using B = Blocking<Factor>;
   using Total = Vector<typename Factor::Number>;
   Vector<int32_t> sum[Rows][Vectors] = {};
+  if (end.finish && !end.finish->past_caches) call_up<Rows, Vectors>(end.out, end.out_row);
   add_products<Factor>(depth, a, PackedStrip<Factor>{strip + B::tile_columns}, sum, next);
   Total of_b[Vectors];
   for (int v = 0; v < Vectors; ++v) std::memcpy(&of_b[v], strip + v * B::lanes, vector_bytes);
@@ -30,11 +41,13 @@ void add_segment(int64_t depth, const typename Factor::Packed* a, const typename
     const auto of_a = std::bit_cast<typename Factor::Number>(a[i * B::a_row + B::packed_segment]);
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) {
-      auto* out = total + i * B::tile_columns + v * B::lanes;
-      Total value;
-      std::memcpy(&value, out, vector_bytes);
-      value += __builtin_convertvector(sum[i][v], Total) * (of_a * of_b[v]);
-      std::memcpy(out, &value, vector_bytes);
+      Total value = __builtin_convertvector(sum[i][v], Total) * (of_a * of_b[v]), before;
+      if (end.before) {
+        std::memcpy(&before, end.before + i * B::tile_columns + v * B::lanes, vector_bytes);
+        value += before;
+      }
+      auto* out = end.out + i * end.out_row + v * B::lanes;
+      end.finish ? write_finished(value, v * B::lanes, *end.finish, out) : store<Store::cached>(out, value);
     }
   }
 }
@@ -49,32 +62,25 @@ inline constexpr auto segment_tiles = []<size_t... R>(std::index_sequence<R...>)
 }
 (std::make_index_sequence<Blocking<Factor>::tile_rows>{});
 
-/// A row of C from its sums; the last elements through a copy where they are no whole vector.
+/// A row of C from its sums, where `columns` are no whole vectors.
 template <class T>
 void finish_row(int64_t columns, const T* total, const Finish<T>& finish, T* out) {
-  constexpr int64_t lanes = vector_size<T>;
-  Vector<T> sum;
-  int64_t j = 0;
-  for (; j + lanes <= columns; j += lanes) {
-    std::memcpy(&sum, total + j, vector_bytes);
-    write_finished(sum, j, finish, out + j);
-  }
-  for (; j < columns; ++j) {
+  for (int64_t j = 0; j < columns; ++j) {
     const T value = finish.alpha * total[j] + (finish.accumulate ? out[j] : 0);
     out[j] = value + (finish.bias ? finish.bias[j] : 0);
   }
 }
 
-/// C[rows, columns] from a packed block of A and a strip of B, `depth` numbers deep; rows are cut into tiles of nearly
-/// equal height. A strip that lies in a matrix is packed a segment at a time, into the same memory, while the next is
-/// called up.
+/// C[rows, columns] from a packed block of A and a strip of B, `depth` > 0 numbers deep; rows are cut into tiles of
+/// nearly equal height. A strip that lies in a matrix is packed a segment at a time, into the same memory, while the
+/// next is called up.
 template <class Factor, class T = typename Factor::Number>
 void multiply_scaled_strip(int64_t rows, int64_t columns, int64_t depth, const typename Factor::Packed* a,
                            const Strip<Factor>& b, T* c, int64_t ldc, const Finish<T>& finish, Prefetcher& next) {
   using B = Blocking<Factor>;
   alignas(64) T total[B::rows * B::tile_columns];
-  std::fill_n(total, rows * B::tile_columns, T{0});
-  const auto& tile = columns <= B::lanes ? segment_tiles<Factor, 1> : segment_tiles<Factor, 2>;
+  const bool narrow = columns <= B::lanes, whole = columns == (narrow ? B::lanes : B::tile_columns);
+  const auto& tile = narrow ? segment_tiles<Factor, 1> : segment_tiles<Factor, 2>;
   const int64_t heights = divide_up(rows, B::tile_rows);
   for (int64_t p = 0; p < depth; p += Factor::segment) {
     const int64_t deep = std::min(Factor::segment, depth - p), steps = B::packed(deep);
@@ -88,12 +94,17 @@ void multiply_scaled_strip(int64_t rows, int64_t columns, int64_t depth, const t
       strip += B::strip_rows(B::packed(p)) * B::tile_columns;
     }
     Prefetcher& ahead = b.matrix ? of_matrix : next;
+    const bool last = p + deep == depth && whole;
     for (int64_t h = 0; h < heights; ++h) {
       const int64_t first = rows * h / heights, height = rows * (h + 1) / heights - first;
-      tile[static_cast<size_t>(height - 1)](steps, a + first * B::a_row, strip, total + first * B::tile_columns, ahead);
+      T* sums = total + first * B::tile_columns;
+      const SegmentEnd<T> end{p > 0 ? sums : nullptr, last ? c + first * ldc : sums, last ? ldc : B::tile_columns,
+                              last ? &finish : nullptr};
+      tile[static_cast<size_t>(height - 1)](steps, a + first * B::a_row, strip, end, ahead);
     }
     a += B::a_segment;
   }
+  if (whole) return;
   for (int64_t i = 0; i < rows; ++i) finish_row(columns, total + i * B::tile_columns, finish, c + i * ldc);
 }
 

@@ -64,7 +64,7 @@ struct StripAsItLies {
       }
     }
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) Factor::across(matrix.at(row, v * B::lanes), matrix.row, Unscaled{}, right[v]);
+    for (int v = 0; v < Vectors; ++v) Factor::across(matrix.at(row, v * B::lanes), matrix.row, right[v]);
     if (!keep) return;
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) store<Store::cached>(keep + p * B::tile_columns + v * B::lanes, right[v]);
@@ -89,6 +89,14 @@ template <class Factor, class Strip, class Sum, int Rows, int Vectors>
   next = ahead;
 }
 
+/// Calls for a tile of C, which is written when its sums are complete.
+template <int Rows, int Vectors, class T>
+[[gnu::always_inline]] inline void call_up(const T* c, int64_t ldc) {
+  for (int i = 0; i < Rows; ++i) {
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * ldc + v * vector_size<T>, 1);
+  }
+}
+
 /// What becomes of a vector of sums in C at `out`; `column` is that of its first element in the bias.
 template <class T>
 [[gnu::always_inline]] inline void write_finished(const Vector<T>& sum, int64_t column, const Finish<T>& finish,
@@ -106,11 +114,7 @@ void multiply_tile(int64_t depth, const typename Factor::Packed* a, const Strip&
   using B = Blocking<Factor>;
   using Sum = Vector<typename Factor::Number>;
   Sum sum[Rows][Vectors] = {};
-  if (!finish.past_caches) {
-    for (int i = 0; i < Rows; ++i) {
-      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * ldc + v * B::lanes, 1);
-    }
-  }
+  if (!finish.past_caches) call_up<Rows, Vectors>(c, ldc);
   add_products<Factor>(depth, a, b, sum, next);
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {

@@ -150,6 +150,32 @@ TEST_CASE("factors at tf32 may be as small and as large as floats are") {
   CHECK(distance(*engine, shape, ones, also) < at_most);
 }
 
+TEST_CASE("rows and columns of zeros at tf32, one or many beside each other, leave zeros there and nowhere else") {
+  const auto engine = make_cpu_tf32_matmul();
+  const auto zero_row = [](int64_t i) { return i == 3 || (i >= 16 && i < 32); };
+  const auto zero_column = [](int64_t j) { return j == 20 || j >= 32; };
+  for (const bool transposed : {false, true}) {
+    const MatmulShape shape =
+        with_distances({.m = 40, .n = 64, .k = 200, .transpose_a = transposed, .transpose_b = transposed}, 0);
+    auto a = random_numbers<float>(shape.m * shape.k, 1), b = random_numbers<float>(shape.k * shape.n, 2);
+    for (int64_t p = 0; p < shape.k; ++p) {
+      for (int64_t i = 0; i < shape.m; ++i) {
+        if (zero_row(i)) a[static_cast<size_t>(transposed ? p * shape.lda + i : i * shape.lda + p)] = 0;
+      }
+      for (int64_t j = 0; j < shape.n; ++j) {
+        if (zero_column(j)) b[static_cast<size_t>(transposed ? j * shape.ldb + p : p * shape.ldb + j)] = -0.0f;
+      }
+    }
+    std::vector<float> c(static_cast<size_t>(shape.m * shape.n));
+    engine->run({}, DType::f32, shape, a.data(), b.data(), c.data(), 1, 0, nullptr);
+    for (int64_t i = 0; i < shape.m; ++i) {
+      for (int64_t j = 0; j < shape.n; ++j) {
+        CHECK((c[static_cast<size_t>(i * shape.n + j)] == 0) == (zero_row(i) || zero_column(j)));
+      }
+    }
+  }
+}
+
 TEST_CASE("what is not finite in a factor at tf32 makes its row, or column, not a number, and no other") {
   const auto engine = make_cpu_tf32_matmul();
   for (const bool transposed : {false, true}) {

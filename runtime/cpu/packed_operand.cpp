@@ -107,20 +107,27 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
   const int64_t threads = flop_of(s) < serial_below ? 1 : max_threads();
   const Tasks<Factor> tasks(s.m, s.n, threads);
   const bool past_caches = passes_caches(s, accumulate) && reinterpret_cast<uintptr_t>(c) % vector_bytes == 0;
-  // A single block of A is packed by all, once; of several each is packed by whoever multiplies it.
-  const int64_t groups = divide_up(s.m, B::lanes), depths = divide_up(s.k, B::depth);
+  // Blocks of A that several tasks multiply are packed beforehand, by all threads; others by whoever multiplies them.
+  const int64_t depths = divide_up(s.k, B::depth), group = left.column == 1 ? B::lanes : 2 * B::lanes;
+  const int64_t groups = divide_up(std::min(s.m, B::rows), group);  // of rows, in a block
   typename Factor::Packed* whole = nullptr;
-  if (tasks.blocks == 1 && tasks.pieces > 1) {
+  if (tasks.pieces > 1) {
     whole = static_cast<typename Factor::Packed*>(
-        rows.get(static_cast<size_t>(depths * B::a_block) * sizeof(typename Factor::Packed)));
+        rows.get(static_cast<size_t>(depths * tasks.blocks * B::a_block) * sizeof(typename Factor::Packed)));
   }
+  const auto packed_block = [&](int64_t block, int64_t p) {
+    return whole + (p / B::depth * tasks.blocks + block) * B::a_block;
+  };
   const auto pack_group = [&](int64_t task) {
-    const int64_t i = task % groups * B::lanes, p = task / groups * B::depth;
-    detail::pack_a<Factor>(std::min(B::lanes, s.m - i), std::min(B::depth, s.k - p), left.from(i, p),
-                           whole + task / groups * B::a_block + i * B::a_row);
+    const int64_t i = task % groups * group, block = task / groups % tasks.blocks;
+    const int64_t p = task / groups / tasks.blocks * B::depth;
+    const int64_t top = tasks.top(block), height = tasks.top(block + 1) - top;
+    if (i >= height) return;
+    detail::pack_a<Factor>(std::min(group, height - i), std::min(B::depth, s.k - p), left.from(top + i, p),
+                           packed_block(block, p) + i * B::a_row);
   };
   const auto compute = [&](int64_t task) {
-    const int64_t top = tasks.top(task / tasks.pieces), height = tasks.top(task / tasks.pieces + 1) - top;
+    const int64_t row = task / tasks.pieces, top = tasks.top(row), height = tasks.top(row + 1) - top;
     const int64_t first = tasks.left(task % tasks.pieces), width = tasks.left(task % tasks.pieces + 1) - first;
     const auto strip = [&](int64_t p, int64_t deep, int64_t j, int64_t wide, int64_t steps, Prefetcher& next) {
       if (j + wide < width) {
@@ -130,7 +137,7 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
       }
       return Strip<Factor>{packed_ + layout.at(p, first + j)};
     };
-    const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return whole + p / B::depth * B::a_block; };
+    const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return packed_block(row, p); };
     const Finish<Number> finish{alpha, accumulate, bias ? bias + first : nullptr, past_caches};
     Number* out = c + top * s.ldc + first;
     if (whole) {
@@ -147,8 +154,8 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
 #pragma omp parallel
   {
     if (whole) {
-#pragma omp for schedule(static)
-      for (int64_t task = 0; task < depths * groups; ++task) pack_group(task);
+#pragma omp for schedule(dynamic)
+      for (int64_t task = 0; task < depths * tasks.blocks * groups; ++task) pack_group(task);
     }
 #pragma omp for schedule(dynamic) nowait
     for (int64_t task = 0; task < tasks.count(); ++task) compute(task);

@@ -9,7 +9,7 @@
 
 namespace bev::cpu {
 
-/// Of products whose factors are as Factor says (factors.h): Exact<float> or Bf16.
+/// Of products whose factors are as Factor says (factors.h, scaled_int16.h).
 template <class Factor>
 class PackedOperand {
  public:

@@ -40,7 +40,7 @@ class SharingMatmul : public MatmulEngine {
   virtual void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha,
                         bool accumulate, const float* bias) = 0;
   /// Whether floats as they are take less time. Scales cost another look at B, which a few products of each number do
-  /// not pay for: [8 x 9216] x [9216 x 1024] took 2.6 ms with and 1.3 without, eight of [16 x 512]^T x [16 x 1024]
+  /// not pay for: [8 x 9216] x [9216 x 1024] took 2.6 ms with and 1.3 without, eight of [16 x 512]^T x [16 x 1024] took
   /// 3.1 and 1.2.
   static bool gains_nothing(const MatmulShape& shape) {
     return Blocking<Factor>::scaled && (shape.m <= 24 || shape.k <= 32);

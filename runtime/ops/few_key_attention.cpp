@@ -39,6 +39,10 @@ struct Attention {
             .causal = causal,
             .dropout = DropoutMask<T>(context.state, place, dropout)};
   }
+
+  /// Of the rows of a launch. On a GPU threads share a row, one sum over a head's width after the other: more threads
+  /// than that has numbers would only wait for each other. A CPU asks how much work a row is, with all its keys.
+  int64_t row_width(const Stream& stream) const { return stream.kind == DeviceKind::cpu ? width * keys : width; }
 };
 
 void forward(Context& context, Attention& attention) {
@@ -53,8 +57,8 @@ void forward(Context& context, Attention& attention) {
                                   .probabilities = attention.probabilities.data<T>(),
                                   .dropped = attention.dropped.data<T>(),
                                   .shape = attention.shape<T>(context)};
-    for_rows(context.stream, attention.samples * attention.heads * attention.queries, attention.width * attention.keys,
-             kernel);
+    for_rows(context.stream, attention.samples * attention.heads * attention.queries,
+             attention.row_width(context.stream), kernel);
   });
 }
 
@@ -81,7 +85,7 @@ void backward(Context& context, const Attention& attention, const Tensor& d_o, c
                                    .accumulate_k = d_k.accumulate,
                                    .accumulate_v = d_v.accumulate,
                                    .shape = attention.shape<T>(context)};
-    for_rows(context.stream, attention.samples * attention.heads, attention.width * attention.keys, kernel);
+    for_rows(context.stream, attention.samples * attention.heads, attention.row_width(context.stream), kernel);
   });
 }
 

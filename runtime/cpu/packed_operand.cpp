@@ -127,7 +127,7 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
                            packed_block(block, p) + i * B::a_row);
   };
   const auto compute = [&](int64_t task) {
-    const int64_t row = task / tasks.pieces, top = tasks.top(row), height = tasks.top(row + 1) - top;
+    const int64_t block = task / tasks.pieces, top = tasks.top(block), height = tasks.top(block + 1) - top;
     const int64_t first = tasks.left(task % tasks.pieces), width = tasks.left(task % tasks.pieces + 1) - first;
     const auto strip = [&](int64_t p, int64_t deep, int64_t j, int64_t wide, int64_t steps, Prefetcher& next) {
       if (j + wide < width) {
@@ -137,11 +137,11 @@ void PackedOperand<Factor>::multiply(const MatmulShape& s, const Number* a, Numb
       }
       return Strip<Factor>{packed_ + layout.at(p, first + j)};
     };
-    const auto block = [&](int64_t, int64_t p, int64_t, int64_t) { return packed_block(row, p); };
+    const auto packed = [&](int64_t, int64_t p, int64_t, int64_t) { return packed_block(block, p); };
     const Finish<Number> finish{alpha, accumulate, bias ? bias + first : nullptr, past_caches};
     Number* out = c + top * s.ldc + first;
     if (whole) {
-      multiply_packed<Factor>(height, width, s.k, block, strip, out, s.ldc, finish);
+      multiply_packed<Factor>(height, width, s.k, packed, strip, out, s.ldc, finish);
     } else {
       multiply_strips<Factor>(height, width, s.k, left.from(top, 0), strip, out, s.ldc, finish);
     }

@@ -17,7 +17,7 @@ class RoundingMatmul final : public cpu::SharingMatmul<Factor> {
  private:
   void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,
                 const float* bias) override {
-    if (this->gains_nothing(shape)) {
+    if (!this->gains(shape, false)) {
       return cpu::block_matmul<cpu::Exact<float>>(shape, a, b, c, alpha, accumulate, bias);
     }
     const bool many_rows = shape.batch == 1 && shape.m > cpu::Blocking<Factor>::rows;

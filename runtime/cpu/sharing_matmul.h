@@ -26,7 +26,7 @@ class SharingMatmul : public MatmulEngine {
   void run_shared(const Stream& stream, DType type, const MatmulShape& shape, const void* a, const void* b, void* c,
                   double alpha, double beta, const void* bias) final {
     if (!admit(stream, shape, beta)) return;
-    if (shares_ && type == DType::f32 && (!gains_nothing(shape) || gains_if_kept(shape)) &&
+    if (shares_ && type == DType::f32 && gains(shape, true) &&
         shared_.multiply(shape, static_cast<const float*>(a), static_cast<const float*>(b), static_cast<float*>(c),
                          static_cast<float>(alpha), beta != 0, static_cast<const float*>(bias), rows_)) {
       return;
@@ -39,16 +39,13 @@ class SharingMatmul : public MatmulEngine {
   /// C = alpha A B (+ C, if `accumulate`) (+ bias) for a valid shape.
   virtual void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha,
                         bool accumulate, const float* bias) = 0;
-  /// Whether floats as they are take less time. Scales cost another look at B, which a few products of each number do
-  /// not pay for: [8 x 9216] x [9216 x 1024] took 2.6 ms with and 1.3 without, eight of [16 x 512]^T x [16 x 1024] took
-  /// 3.1 and 1.2.
-  static bool gains_nothing(const MatmulShape& shape) {
-    return Blocking<Factor>::scaled && (shape.m <= 24 || shape.k <= 32);
-  }
-  /// Whether they do not where B is kept packed, since it is read at half the size: a million numbers and more do not
-  /// stay in the caches. [8 x 1024] x [3072 x 1024]^T, 13 of them: 3.5 ms, and 6.5 as floats.
-  static bool gains_if_kept(const MatmulShape& shape) {
-    return Blocking<Factor>::scaled && shape.k > 32 && shape.n * shape.k >= int64_t{1} << 20;
+  /// Whether multiplying as Factor says takes less time than as floats. Scales cost another look at B, which a few
+  /// products of each number do not pay for: [8 x 9216] x [9216 x 1024] took 1.9 ms with and 1.1 without. Of a B that is
+  /// `kept` packed they cost nothing, and what does not stay in the caches, a million numbers and more, is read at half
+  /// the size: [8 x 1024] x [3072 x 1024]^T, 13 of them, took 3.5 and 6.5 ms.
+  static bool gains(const MatmulShape& shape, bool kept) {
+    const bool few_rows = shape.m <= 24, large = shape.n * shape.k >= int64_t{1} << 20;
+    return !Blocking<Factor>::scaled || (shape.k > 32 && (!few_rows || (kept && large)));
   }
   /// The same with B packed whole beforehand, which is worth its while where there are many rows; no batch.
   void multiply_packed(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha, bool accumulate,

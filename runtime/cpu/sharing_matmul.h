@@ -40,9 +40,9 @@ class SharingMatmul : public MatmulEngine {
   virtual void multiply(const MatmulShape& shape, const float* a, const float* b, float* c, float alpha,
                         bool accumulate, const float* bias) = 0;
   /// Whether multiplying as Factor says takes less time than as floats. Scales cost another look at B, which a few
-  /// products of each number do not pay for: [8 x 9216] x [9216 x 1024] took 1.9 ms with and 1.1 without. Of a B that is
-  /// `kept` packed they cost nothing, and what does not stay in the caches, a million numbers and more, is read at half
-  /// the size: [8 x 1024] x [3072 x 1024]^T, 13 of them, took 3.5 and 6.5 ms.
+  /// products of each number do not pay for: [8 x 9216] x [9216 x 1024] took 1.9 ms with and 1.1 without. Of a B that
+  /// is `kept` packed they cost nothing, and what does not stay in the caches, a million numbers and more, is read at
+  /// half the size: [8 x 1024] x [3072 x 1024]^T, 13 of them, took 3.5 ms, and 6.5 as floats.
   static bool gains(const MatmulShape& shape, bool kept) {
     const bool few_rows = shape.m <= 24, large = shape.n * shape.k >= int64_t{1} << 20;
     return !Blocking<Factor>::scaled || (shape.k > 32 && (!few_rows || (kept && large)));
